@@ -1,0 +1,5 @@
+"""``python -m geoconvlora``."""
+
+from geoconvlora.cli import main
+
+main()

@@ -1,0 +1,126 @@
+"""Ways to adapt a frozen encoder: one method a file, one interface, found by name.
+
+Adding a method is adding a module here that defines one :class:`Method`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, TypeVar
+
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from geoconvlora.adapters.base import Method
+from geoconvlora.errors import ConfigError
+from geoconvlora.sam.encoder import ImageEncoder
+
+__all__ = ["Method", "adapter_tensor_names", "attach", "auxiliary_loss", "available", "method_of"]
+
+EncoderT = TypeVar("EncoderT", bound=ImageEncoder)
+
+NAMES = [
+    "decoder-only",
+    "bitfit",
+    "adapter",
+    "sam-adapter",
+    "vpt",
+    "lst",
+    "ssf",
+    "lora",
+    "conv-lora",
+    "full",
+]
+"""The methods' names, in the order in which tables show them."""
+
+
+@cache
+def _methods() -> dict[str, type[Method]]:
+    for module in iter_modules(__path__):
+        import_module(f"{__name__}.{module.name}")
+    found = {method.name: method for method in Method.__subclasses__()}
+    return dict(sorted(found.items(), key=lambda item: NAMES.index(item[0])))
+
+
+def available() -> tuple[str, ...]:
+    """Names of the methods that :func:`attach` knows."""
+    return tuple(_methods())
+
+
+def attach(encoder: EncoderT, method: str, **settings: Any) -> EncoderT:
+    """Adapt an encoder in place and freeze what the method does not train.
+
+    Args:
+        encoder: A plain encoder.
+        method: A name of :func:`available`.
+        **settings: The method's settings, such as ``rank=3, experts=8``.
+
+    Returns:
+        The same encoder. What trains of it is the method's own parameters and, for more than three
+        bands, the patch embedding.
+
+    Raises:
+        ConfigError: The method or a setting is unknown, or the encoder is adapted already.
+
+    Example:
+        >>> from geoconvlora.sam import load_encoder
+        >>> encoder = attach(load_encoder("vit_t"), "conv-lora", rank=3, experts=8)
+        >>> sum(p.numel() for p in encoder.parameters() if p.requires_grad)
+        36288
+    """
+    if method not in _methods():
+        raise ConfigError(f"unknown method {method!r}: available are {', '.join(available())}")
+    if encoder.method is not None:
+        raise ConfigError(f"the encoder is adapted already, by {encoder.method.name!r}")
+    kind = _methods()[method]
+    try:
+        chosen = kind(**settings)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise ConfigError(
+            f"{method} setting {'.'.join(map(str, fault['loc']))!r}: {fault['msg']}; "
+            f"known: {', '.join(kind.model_fields) or 'none'}"
+        ) from None
+    chosen.inject(encoder)
+    encoder.method = chosen
+    own = adapter_tensor_names(encoder)
+    for name, parameter in encoder.named_parameters():
+        parameter.requires_grad_(name in own)
+    return encoder
+
+
+def method_of(encoder: ImageEncoder) -> Method:
+    """The method that an encoder was adapted by."""
+    if encoder.method is None:
+        raise ConfigError("the encoder is not adapted: attach a method to it")
+    return encoder.method
+
+
+def adapter_tensor_names(encoder: ImageEncoder) -> set[str]:
+    """Names, in the encoder's state, of what a model file must hold of it."""
+    method = method_of(encoder)
+    wide = encoder.bands > 3
+    return {
+        name
+        for name in encoder.state_dict()
+        if method.trains(name) or (wide and name.startswith("patch_embed."))
+    }
+
+
+def auxiliary_loss(module: nn.Module) -> Tensor:
+    """Sum of what layers left behind in the last forward pass, to be added to the task's loss.
+
+    Args:
+        module: An adapted encoder or whatever contains it.
+
+    Returns:
+        A scalar; zero where no layer has an auxiliary loss.
+    """
+    left = (getattr(m, "auxiliary", None) for m in module.modules())
+    losses = [loss for loss in left if isinstance(loss, Tensor)]
+    if not losses:
+        return torch.zeros((), device=next(module.parameters()).device)
+    return torch.stack(losses).sum()

@@ -1,0 +1,40 @@
+"""Options that several commands share, each defined once.
+
+| option | type | commands |
+|---|---|---|
+| ``-v/--verbose`` | flag | all that work long |
+| ``-q/--quiet`` | flag | all that work long |
+| ``--device`` | ``auto cpu cuda mps`` | predict, train |
+| ``--overwrite`` | flag | all that write |
+| ``--json`` | flag | all that have something to read by a program |
+| ``--simplify --min-area --fill-holes`` | float | predict, polygonize |
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Say more, and show tracebacks of internal errors.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only warnings.")]
+Device = Annotated[
+    str, typer.Option("--device", help="Where the network runs: auto, cpu, cuda, cuda:1, mps.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace outputs that exist already.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
+Simplify = Annotated[
+    float,
+    typer.Option("--simplify", min=0.0, help="Tolerance of outlines, in pixels; 0 keeps steps."),
+]
+MinArea = Annotated[
+    float | None,
+    typer.Option("--min-area", min=0.0, help="Drop polygons smaller than this many m²."),
+]
+FillHoles = Annotated[
+    float, typer.Option("--fill-holes", min=0.0, help="Fill holes smaller than this many m².")
+]

@@ -1,0 +1,72 @@
+"""``geoconvlora polygonize``: a class or object raster to polygons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from geoconvlora.cli.messages import warnings_as_lines
+from geoconvlora.cli.options import FillHoles, Json, MinArea, Overwrite, Quiet, Simplify, Verbose
+
+
+def polygonize(
+    raster: Annotated[
+        Path, typer.Argument(metavar="RASTER", help="One band of class or object numbers.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="Polygons: .gpkg, .fgb, .parquet or .geojson.")
+    ],
+    simplify: Simplify = 1.0,
+    min_area: MinArea = None,
+    fill_holes: FillHoles = 0.0,
+    classes: Annotated[
+        str | None,
+        typer.Option("--classes", help="Names or ids to write, with commas; default: all."),
+    ] = None,
+    probs: Annotated[
+        Path | None,
+        typer.Option("--probs", help="Probabilities on the same grid, for the confidence."),
+    ] = None,
+    instances: Annotated[
+        bool, typer.Option("--instances", help="Values number objects; 0 is none.")
+    ] = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Turn a raster of classes or objects into polygons with attributes."""
+    with warnings_as_lines():
+        from geoconvlora.vector import PolygonOptions
+        from geoconvlora.vector import polygonize as raster_to_polygons
+
+        result = raster_to_polygons(
+            raster,
+            out,
+            options=PolygonOptions(
+                simplify_px=simplify,
+                min_area_m2=min_area,
+                fill_holes_m2=fill_holes,
+                classes=None if classes is None else _class_names(classes),
+            ),
+            instances=instances,
+            probs=probs,
+            overwrite=overwrite,
+        )
+    if as_json:
+        typer.echo(result.model_dump_json(indent=2))
+        return
+    if quiet:
+        return
+    typer.echo(f"wrote {result.path}")
+    typer.echo(f"{result.polygons:,} polygons, {result.area_m2 / 1e4:,.1f} ha")
+    if verbose:
+        for name, count in result.classes.items():
+            typer.echo(f"{name}: {count:,}")
+
+
+def _class_names(text: str) -> tuple[str, ...]:
+    """Names and numbers alike; the library takes numbers as text."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())

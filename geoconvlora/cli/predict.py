@@ -1,0 +1,129 @@
+"""``geoconvlora predict``: a scene to polygons, a class raster, or both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from geoconvlora.cli.messages import warnings_as_lines
+from geoconvlora.cli.options import (
+    Device,
+    FillHoles,
+    Json,
+    MinArea,
+    Overwrite,
+    Quiet,
+    Simplify,
+    Verbose,
+)
+from geoconvlora.errors import ConfigError
+
+
+def predict(
+    scene: Annotated[list[str], typer.Argument(help="Georeferenced raster.", show_default=False)],
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="File to write, may be repeated: .gpkg .fgb .parquet .geojson polygons, "
+            ".tif classes (COG).",
+            show_default=False,
+        ),
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="Name of a bundled model, or a model file.")
+    ] = "fields",
+    probs: Annotated[
+        Path | None, typer.Option("--probs", help="Also write class probabilities (.tif, COG).")
+    ] = None,
+    bands: Annotated[
+        str | None,
+        typer.Option("--bands", help="Bands in the model's order, counted from 1: 4,3,2."),
+    ] = None,
+    nodata: Annotated[
+        float | None, typer.Option("--nodata", help="Value that means 'no data' in the scene.")
+    ] = None,
+    tile_size: Annotated[
+        int | None, typer.Option("--tile-size", help="Side of tiles in pixels [model's own].")
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option("--overlap", help="Pixels that tiles share [a quarter].")
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Tiles that the network sees at once.")
+    ] = 4,
+    device: Device = "auto",
+    simplify: Simplify = 1.0,
+    min_area: MinArea = None,
+    fill_holes: FillHoles = 0.0,
+    classes: Annotated[
+        str | None,
+        typer.Option("--classes", help="Classes to outline, by name or number: water,forest."),
+    ] = None,
+    overwrite: Overwrite = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, write nothing.")
+    ] = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Map a scene with a model and write polygons, classes or probabilities."""
+    chosen = None if bands is None else _band_numbers(bands)
+    with warnings_as_lines():
+        from geoconvlora.inference import predict as run
+        from geoconvlora.vector import PolygonOptions
+
+        result = run(
+            list(scene),
+            out or [],
+            model=model,
+            probs=probs,
+            bands=chosen,
+            nodata=nodata,
+            tile_size=tile_size,
+            overlap=overlap,
+            batch_size=batch_size,
+            device=device,
+            polygons=PolygonOptions(
+                simplify_px=simplify,
+                min_area_m2=min_area,
+                fill_holes_m2=fill_holes,
+                classes=None if classes is None else _class_names(classes),
+            ),
+            overwrite=overwrite,
+            dry_run=dry_run,
+            progress=not quiet and not as_json,
+        )
+    if as_json:
+        typer.echo(result.model_dump_json(indent=2))
+        return
+    if quiet:
+        return
+    verb = "would write" if dry_run else "wrote"
+    typer.echo(f"{verb} {', '.join(str(path) for path in result.outputs)}")
+    if result.polygons is not None:
+        areas = ", ".join(f"{name} {area / 1e4:,.1f} ha" for name, area in result.area_m2.items())
+        typer.echo(f"{result.polygons:,} polygons" + (f": {areas}" if areas else ""))
+    if verbose:
+        typer.echo(
+            f"bands {', '.join(map(str, result.bands))}; {result.tiles} tiles at "
+            f"{result.gsd_m:.3g} m; {result.seconds:.1f} s"
+        )
+
+
+def _band_numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(
+            f"--bands {text}: give band numbers counted from 1, separated by commas: 4,3,2"
+        ) from None
+
+
+def _class_names(text: str) -> tuple[str | int, ...]:
+    names = [part.strip() for part in text.split(",")]
+    return tuple(int(name) if name.isdigit() else name for name in names if name)

@@ -1,0 +1,153 @@
+"""``geoconvlora train``: fit a model to labelled imagery."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from geoconvlora.cli.messages import warnings_as_lines
+from geoconvlora.cli.options import Overwrite, Quiet, Verbose
+from geoconvlora.errors import ConfigError
+
+
+def train(
+    config: Annotated[
+        Path | None, typer.Argument(metavar="[CONFIG.yaml]", help="What to train, and on what.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", help="A folder of image tiles, or a scene.")
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option("--labels", help="A folder of label tiles, or a vector file of the scene."),
+    ] = None,
+    label_column: Annotated[
+        str | None, typer.Option("--label-column", help="Column of the vector file with classes.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Model file to write (.safetensors).")
+    ] = None,
+    base: Annotated[
+        str | None, typer.Option("--base", help="Base weights: a name or a file.")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", help="Adaptation method, such as conv-lora.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option("--epochs", min=1)] = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="Highest learning rate.")] = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1)] = None,
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="auto, 32, bf16-mixed or 16-mixed.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", min=0)] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", help="Where the network runs: auto, cpu, cuda, cuda:1, mps."),
+    ] = None,
+    num_workers: Annotated[
+        int | None,
+        typer.Option("--num-workers", min=0, help="Processes that prepare samples."),
+    ] = None,
+    max_minutes: Annotated[
+        float | None,
+        typer.Option("--max-minutes", min=0, help="Stop before then; --resume goes on."),
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on after an interrupted run's last epoch.")
+    ] = False,
+    overwrite: Overwrite = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, train and write nothing.")
+    ] = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model; an option beats the configuration file.
+
+    Without a configuration, --images, --labels and --out are enough: polygons are then objects
+    such as fields, or of the classes of --label-column; label tiles hold class ids.
+    """
+    from geoconvlora.training.config_file import load_config
+    from geoconvlora.training.folder import RunFolder
+
+    options: dict[str, Any] = {
+        "out": out,
+        "model.base": base,
+        "model.method": method,
+        "optim.epochs": epochs,
+        "optim.lr": lr,
+        "optim.batch_size": batch_size,
+        "precision": precision,
+        "seed": seed,
+        "device": device,
+        "num_workers": num_workers,
+    }
+    with warnings_as_lines():
+        if images is not None or labels is not None or label_column is not None:
+            options = _with_data(options, images, labels, label_column, alone=config is None)
+        elif config is None:
+            config = _configuration_of_run(out, resume)
+        merged = load_config(config, options)
+        folder = RunFolder(merged.run_folder)
+        folder.check(merged, resume=resume, overwrite=overwrite)
+
+        from geoconvlora.training.run import train as run
+
+        terminal = sys.stderr.isatty()
+        try:
+            result = run(
+                merged,
+                resume=resume,
+                overwrite=overwrite,
+                dry_run=dry_run,
+                max_minutes=max_minutes,
+                progress=terminal and not quiet,
+                report=_say if (verbose or not terminal) and not quiet else None,
+            )
+        except KeyboardInterrupt:
+            _say(f"Interrupted: {_how_to_resume(folder.last)}")
+            raise typer.Exit(130) from None
+    if dry_run:
+        _say(f"would write {merged.out}: everything is there")
+    elif result.model is None:
+        _say(f"Stopped: {_how_to_resume(folder.last)}")
+    elif not quiet:
+        scores = "  ".join(f"{name} {value:.3f}" for name, value in result.metrics.items())
+        typer.echo(f"wrote {result.model}")
+        _say(f"best epoch {result.best_epoch} of {result.epochs}: {scores}")
+
+
+def _with_data(
+    options: dict[str, Any],
+    images: Path | None,
+    labels: Path | None,
+    label_column: str | None,
+    *,
+    alone: bool,
+) -> dict[str, Any]:
+    if images is None or labels is None:
+        raise ConfigError("--images and --labels go together, and --label-column with them")
+    from geoconvlora.training.defaults import data_section, defaults_for
+
+    data = data_section(images, labels, label_column)
+    defaults = defaults_for(data) if alone else {}
+    return {**defaults, **options, "data": data}
+
+
+def _configuration_of_run(out: Path | None, resume: bool) -> Path:
+    if out is None or not resume:
+        raise ConfigError("give a CONFIG.yaml, or --images and --labels, or --resume and --out")
+    return out.with_suffix(".run") / "config.yaml"
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _how_to_resume(last: Path) -> str:
+    if not last.exists():
+        return "no epoch was finished, so nothing was kept"
+    return f"finished epochs are kept in {last.parent}; the same command with --resume goes on"

@@ -1,0 +1,9 @@
+"""From a scene to its map: tiles, blended probabilities, rasters and polygons.
+
+Importing this does not import torch; :func:`predict` does, after it has checked its arguments.
+"""
+
+from geoconvlora.inference.prediction import predict
+from geoconvlora.inference.result import PredictionResult
+
+__all__ = ["PredictionResult", "predict"]

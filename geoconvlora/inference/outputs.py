@@ -1,0 +1,100 @@
+"""Where results go: names checked before the work, files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from geoconvlora.errors import ConfigError, OutputError
+
+RASTER_SUFFIXES = (".tif", ".tiff")
+POLYGON_SUFFIXES = (".gpkg", ".fgb", ".parquet", ".geojson")
+
+
+@dataclass(frozen=True)
+class OutputPlan:
+    """Files that a prediction writes.
+
+    Attributes:
+        classes: Class rasters.
+        polygons: Polygon layers.
+        probabilities: The probability raster.
+    """
+
+    classes: tuple[Path, ...]
+    polygons: tuple[Path, ...]
+    probabilities: Path | None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of them."""
+        more = () if self.probabilities is None else (self.probabilities,)
+        return (*self.polygons, *self.classes, *more)
+
+
+def plan_outputs(
+    out: str | Path | Sequence[str | Path],
+    probs: str | Path | None,
+    *,
+    inputs: Sequence[str],
+    overwrite: bool,
+) -> OutputPlan:
+    """Sort outputs by suffix and make sure that each can be written.
+
+    Args:
+        out: One file or several; ``.tif`` is a class raster, the others polygons.
+        probs: The probability raster, ``.tif``.
+        inputs: Files that are read, which no output may replace.
+        overwrite: Whether files that exist may be replaced.
+
+    Raises:
+        OutputError: A suffix is unknown, a file exists, or its folder is missing or read-only.
+        ConfigError: Nothing is asked for, or one name twice.
+    """
+    names = [Path(each) for each in ([out] if isinstance(out, (str, Path)) else out)]
+    if not names and probs is None:
+        raise ConfigError("nothing to write: give an output with --out or --probs")
+    for path in names:
+        if path.suffix.lower() not in (*RASTER_SUFFIXES, *POLYGON_SUFFIXES):
+            raise OutputError(
+                f"{path}: the suffix decides what is written, and {path.suffix or 'none'} is not "
+                f"one of {' '.join(POLYGON_SUFFIXES)} (polygons) or .tif (class raster)"
+            )
+    if probs is not None and Path(probs).suffix.lower() not in RASTER_SUFFIXES:
+        raise OutputError(f"{probs}: probabilities are written as GeoTIFF: name it .tif")
+    plan = OutputPlan(
+        classes=tuple(p for p in names if p.suffix.lower() in RASTER_SUFFIXES),
+        polygons=tuple(p for p in names if p.suffix.lower() in POLYGON_SUFFIXES),
+        probabilities=None if probs is None else Path(probs),
+    )
+    taken = [Path(each).resolve() for each in inputs]
+    for path in plan.files:
+        resolved = path.resolve()
+        if resolved in taken:
+            raise ConfigError(f"{path} is named twice, as input or output: give it another name")
+        taken.append(resolved)
+        _check_writable(path, overwrite)
+    return plan
+
+
+def part_name(path: Path, step: str = "part") -> Path:
+    """Return the temporary name beside ``path`` under which it is written."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{step}{path.suffix}")
+
+
+def _check_writable(path: Path, overwrite: bool) -> None:
+    folder = path.parent
+    if not folder.is_dir():
+        raise OutputError(f"{path}: the folder {folder} does not exist; make it first")
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder: name a file")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists: choose another name, or give --overwrite")
+    probe = part_name(path, "probe")
+    try:
+        probe.touch()
+    except OSError as error:
+        raise OutputError(f"{path}: its folder cannot be written ({error.strerror})") from error
+    probe.unlink()

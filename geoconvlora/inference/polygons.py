@@ -1,0 +1,99 @@
+"""The map's polygons, written to every polygon layer asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+
+import geopandas as gpd
+from odc.geo.geobox import GeoBox
+
+from geoconvlora.inference.rows import MapRows
+from geoconvlora.vector import MapPolygons, PolygonOptions, PolygonWriter
+from geoconvlora.weights.card import ModelCard
+
+
+class PolygonLayers:
+    """Polygons of one map in any number of files; a context manager, and idle without files."""
+
+    count: int
+    """Polygons written so far."""
+    area_m2: dict[str, float]
+    """Their area, by class."""
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        geobox: GeoBox,
+        card: ModelCard,
+        options: PolygonOptions,
+        *,
+        scene: str,
+    ) -> None:
+        """Check the options; files are made on entering.
+
+        Raises:
+            ConfigError: The options name a class that the model does not have.
+        """
+        self.count, self.area_m2 = 0, {}
+        self._paths, self._crs = paths, geobox.crs
+        self._metadata = {"scene": scene, "model": card.name}
+        self._instances = card.instances is not None
+        self._polygons = MapPolygons(
+            geobox=geobox,
+            classes=card.classes,
+            rule=card.instances,
+            options=options,
+            scene=scene,
+            model=card.name,
+        )
+        self._writers: list[PolygonWriter] = []
+        self._stack = ExitStack()
+
+    def feed(self, rows: MapRows) -> None:
+        """Trace rows of the prediction grid, and write the polygons that they complete."""
+        if self._writers:
+            self._write(self._polygons.feed(rows.probabilities, rows.valid))
+
+    def finish(self) -> None:
+        """Write the polygons that reach the last row."""
+        if self._writers:
+            self._write(self._polygons.finish())
+
+    def __enter__(self) -> PolygonLayers:
+        # What may be replaced was settled when the outputs were planned, hence overwrite=True.
+        with ExitStack() as opening:
+            self._writers = [
+                opening.enter_context(
+                    PolygonWriter(
+                        path,
+                        self._crs,
+                        layer=path.stem,
+                        overwrite=True,
+                        metadata=self._metadata,
+                        instances=self._instances,
+                    )
+                )
+                for path in self._paths
+            ]
+            self._stack = opening.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, traceback)
+
+    def _write(self, polygons: gpd.GeoDataFrame) -> None:
+        if polygons.empty:
+            return
+        self.count += len(polygons)
+        for name, area_m2 in polygons.groupby("class")["area_m2"].sum().items():
+            self.area_m2[str(name)] = self.area_m2.get(str(name), 0.0) + float(area_m2)
+        for writer in self._writers:
+            writer.write(polygons)

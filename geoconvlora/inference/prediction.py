@@ -1,0 +1,208 @@
+"""One scene through one model, to rasters and polygons, in memory that its height does not move."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from geoconvlora.errors import ConfigError
+from geoconvlora.inference.outputs import OutputPlan, plan_outputs
+from geoconvlora.inference.polygons import PolygonLayers
+from geoconvlora.inference.progress import progress_of
+from geoconvlora.inference.rasters import ClassRaster, MapRaster, ProbabilityRaster
+from geoconvlora.inference.result import PredictionResult
+from geoconvlora.inference.rows import MapRows, on_scene_grid, read_tile_rows, regroup
+from geoconvlora.inference.tiles import Tiling
+from geoconvlora.scenes import PredictionGrid, Scene, fit_normaliser, open_scene
+from geoconvlora.scenes.ground import ground_sampling_distance
+from geoconvlora.vector import PolygonOptions
+from geoconvlora.weights import load, read_card
+from geoconvlora.weights.card import ModelCard
+
+if TYPE_CHECKING:
+    from geoconvlora.weights import Model
+
+
+def predict(
+    scenes: str | Path | Sequence[str | Path],
+    out: str | Path | Sequence[str | Path],
+    *,
+    model: str | Path | Model = "fields",
+    probs: str | Path | None = None,
+    bands: Sequence[int] | None = None,
+    nodata: float | None = None,
+    tile_size: int | None = None,
+    overlap: int | None = None,
+    batch_size: int = 4,
+    device: str = "auto",
+    polygons: PolygonOptions | None = None,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    progress: bool = False,
+    band_rows: int | None = None,
+) -> PredictionResult:
+    """Predict a scene's map and write it as polygons, as class raster, or both.
+
+    The scene is read, mapped and written in bands of rows: memory depends on its width and on the
+    tile size. Everything that can be refused is refused before torch is imported. Files appear
+    whole or not at all.
+
+    Args:
+        scenes: A georeferenced raster.
+        out: Files to write; the suffix decides: ``.gpkg .fgb .parquet .geojson`` polygons in the
+            scene's CRS, ``.tif`` classes on the scene's grid (COG).
+        model: A bundled model's name, a model file, or a loaded model.
+        probs: Also write class probabilities, a COG with one float32 band a class.
+        bands: 1-based bands of the scene in the model's order; None finds them.
+        nodata: Stored value that means 'no data', instead of the scene's own.
+        tile_size: Side of the network's input in pixels, a multiple of 16; None: the model's.
+        overlap: Pixels that neighbouring tiles share; None: the model's, or a quarter.
+        batch_size: Tiles that the network sees at once.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; ``auto`` leaves a loaded model
+            where it is.
+        polygons: Simplification, smallest area, holes and classes of polygons.
+        overwrite: Replace outputs that exist.
+        dry_run: Check everything and write nothing.
+        progress: Show a bar on stderr if that is a terminal.
+        band_rows: Rows written at a time; changes speed, never the result.
+
+    Returns:
+        What was written, with counts and areas.
+
+    Raises:
+        SceneError: The scene is missing, damaged, or has no CRS.
+        BandError: Its bands do not fit the model's.
+        ModelFileError: The model is damaged or for other base weights.
+        OutputError: An output exists, has an unknown suffix, or cannot be written.
+        ConfigError: An argument cannot work.
+
+    Warns:
+        UserWarning: The scene has no valid pixel, or a pixel size that the model does not know.
+
+    Example:
+        >>> import geoconvlora
+        >>> result = geoconvlora.predict("scene.tif", ["fields.gpkg", "map.tif"])  # doctest: +SKIP
+        >>> result.polygons  # doctest: +SKIP
+        1532
+    """
+    started = time.monotonic()
+    path = _one_scene(scenes)
+    if batch_size < 1:
+        raise ConfigError(f"batch size {batch_size} is less than 1")
+    if band_rows is not None and band_rows < 1:
+        raise ConfigError(f"band_rows {band_rows} is less than 1")
+    plan = plan_outputs(out, probs, inputs=[path], overwrite=overwrite)
+    card = read_card(model) if isinstance(model, (str, PathLike)) else model.card
+    wanted = [band.name for band in card.bands]
+    with open_scene(
+        path, wanted=wanted, bands=bands, nodata=nodata, default_nodata=card.nodata
+    ) as scene:
+        grid = PredictionGrid.for_scene(scene, card.resolution)
+        tiling = Tiling.for_model(grid.height, grid.width, card, tile_size, overlap)
+        layers = PolygonLayers(
+            plan.polygons, grid.geobox, card, polygons or PolygonOptions(), scene=scene.name
+        )
+        result = PredictionResult(
+            scene=path,
+            model=card.name,
+            outputs=plan.files,
+            height=scene.height,
+            width=scene.width,
+            bands=scene.bands,
+            gsd_m=ground_sampling_distance(grid.geobox),
+            tiles=len(tiling),
+            dry_run=dry_run,
+        )
+        if dry_run:
+            return result
+        normaliser = fit_normaliser(card.scaling, card.bands, scene)
+        with ExitStack() as stack:
+            rasters = _open_rasters(stack, plan, scene, card)
+            stack.enter_context(layers)
+
+            from geoconvlora.inference.network import map_rows, place
+
+            loaded = load(model) if isinstance(model, (str, PathLike)) else model
+            network, where = place(loaded.network, device)
+            bands_of_rows = regroup(
+                map_rows(
+                    read_tile_rows(scene, grid, tiling, normaliser),
+                    network,
+                    classes=len(card.classes),
+                    tiling=tiling,
+                    batch_size=batch_size,
+                    device=where,
+                ),
+                _whole_scene_rows(band_rows or tiling.tile, grid),
+            )
+            valid = 0
+            with progress_of(grid.height, scene.name, shown=progress) as advance:
+                for rows in bands_of_rows:
+                    valid += int(np.count_nonzero(rows.valid))
+                    _write(rows, rasters, layers, grid, scene)
+                    advance(rows.valid.shape[0])
+            for raster in rasters:
+                raster.finish()
+            layers.finish()
+        if valid == 0:
+            warnings.warn(
+                f"{path} has no valid pixel: the outputs hold nothing", UserWarning, stacklevel=2
+            )
+    return result.model_copy(
+        update={
+            "valid_fraction": valid / (grid.height * grid.width),
+            "polygons": layers.count if plan.polygons else None,
+            "area_m2": layers.area_m2,
+            "seconds": time.monotonic() - started,
+        }
+    )
+
+
+def _one_scene(scenes: str | Path | Sequence[str | Path]) -> str:
+    if isinstance(scenes, (str, PathLike)):
+        return str(scenes)
+    if len(scenes) != 1:
+        raise ConfigError(
+            f"{len(scenes)} scenes are given: predict one at a time; "
+            "joining several into one map comes with mosaicking"
+        )
+    return str(scenes[0])
+
+
+def _whole_scene_rows(rows: int, grid: PredictionGrid) -> int:
+    """Round up to whole scene pixels, so that each can be averaged."""
+    return -(-rows // grid.zoom_in) * grid.zoom_in
+
+
+def _open_rasters(
+    stack: ExitStack, plan: OutputPlan, scene: Scene, card: ModelCard
+) -> list[MapRaster]:
+    rasters: list[MapRaster] = [
+        ClassRaster(path, scene.geobox, card.classes, model=card.name) for path in plan.classes
+    ]
+    if plan.probabilities is not None:
+        rasters.append(
+            ProbabilityRaster(plan.probabilities, scene.geobox, card.classes, model=card.name)
+        )
+    return [stack.enter_context(raster) for raster in rasters]
+
+
+def _write(
+    rows: MapRows,
+    rasters: Sequence[MapRaster],
+    layers: PolygonLayers,
+    grid: PredictionGrid,
+    scene: Scene,
+) -> None:
+    layers.feed(rows)
+    if rasters:
+        own = on_scene_grid(rows, grid, scene)
+        for raster in rasters:
+            raster.feed(own)

@@ -1,0 +1,85 @@
+"""Where tiles lie, and how much each of their pixels counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoconvlora.errors import ConfigError
+from geoconvlora.weights.card import ModelCard
+
+#: Networks here see patches of this side.
+PATCH = 16
+
+
+@dataclass(frozen=True)
+class TileAxis:
+    """Tiles along one axis: anchored at 0, the last one moved back so that it ends at the edge.
+
+    It belongs to the scene: what part of it is asked for makes no difference. A scene shorter than
+    a tile has one tile, which reaches beyond it.
+    """
+
+    size: int
+    tile: int
+    step: int
+
+    def __len__(self) -> int:
+        return 1 + -(-max(0, self.size - self.tile) // self.step)
+
+    def start(self, index: int) -> int:
+        """Return the first pixel of a tile."""
+        return min(index * self.step, max(0, self.size - self.tile))
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """Square tiles over a grid."""
+
+    rows: TileAxis
+    columns: TileAxis
+    tile: int
+    overlap: int
+
+    @classmethod
+    def over(cls, height: int, width: int, *, tile: int, overlap: int) -> Tiling:
+        """Return the tile grid of a raster.
+
+        Raises:
+            ConfigError: The tile size or the overlap cannot work.
+        """
+        if tile < PATCH or tile % PATCH:
+            raise ConfigError(f"tile size {tile} is not a multiple of {PATCH}: give one, e.g. 256")
+        if not 0 <= overlap < tile:
+            raise ConfigError(f"overlap {overlap} is not between 0 and the tile size {tile}")
+        step = tile - overlap
+        return cls(TileAxis(height, tile, step), TileAxis(width, tile, step), tile, overlap)
+
+    @classmethod
+    def for_model(
+        cls, height: int, width: int, card: ModelCard, tile: int | None, overlap: int | None
+    ) -> Tiling:
+        """Return the tile grid with the model's own tile size and overlap where none is given."""
+        if tile is None:
+            tile = card.tile_size
+            overlap = card.overlap if overlap is None else overlap
+        return cls.over(height, width, tile=tile, overlap=tile // 4 if overlap is None else overlap)
+
+    def __len__(self) -> int:
+        return len(self.rows) * len(self.columns)
+
+    def weights(self) -> NDArray[np.float32]:
+        """Return the ``(tile, tile)`` weight of a tile's pixels where tiles are blended.
+
+        1 in the middle, falling along a squared sine to nearly 0 across the overlap, where the
+        network lacks context. Validity is no factor of it: a pixel is valid or not in all tiles
+        alike, and an invalid one is never used.
+        """
+        ramp = min(self.overlap, self.tile // 2)
+        from_edge = np.minimum(np.arange(self.tile), np.arange(self.tile)[::-1]) + 0.5
+        along = np.ones(self.tile)
+        if ramp:
+            along = np.sin(np.pi / 2 * np.minimum(from_edge / ramp, 1)) ** 2
+        return np.multiply.outer(along, along).astype(np.float32)

@@ -1,0 +1,217 @@
+"""The grid that a model predicts on: the scene's own, finer or coarser by an integer factor."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from geoconvlora.errors import SceneError
+from geoconvlora.scenes.normalise import Normaliser
+from geoconvlora.scenes.pixels import Pixels, Window
+from geoconvlora.scenes.scene import Scene
+from geoconvlora.weights.card import Resolution
+
+#: Beyond this, finer pixels are invention: nothing in the scene tells them apart.
+MAX_ZOOM_IN = 8
+#: Scene pixels that a coarser grid reads at a time.
+_READ_PIXELS = 2**22
+
+
+@dataclass(frozen=True)
+class PredictionGrid:
+    """A scene's grid, each pixel split into ``zoom_in`` x ``zoom_in`` or joined ``zoom_out``-wise.
+
+    Attributes:
+        zoom_in: How many times finer than the scene; 1 where ``zoom_out`` is used.
+        zoom_out: How many times coarser; blocks at the right and bottom edge may be partial.
+        geobox: Where the grid's pixels are.
+    """
+
+    zoom_in: int
+    zoom_out: int
+    geobox: GeoBox
+
+    @classmethod
+    def for_scene(cls, scene: Scene, resolution: Resolution) -> PredictionGrid:
+        """Return the grid nearest to the model's pixel size, in ratio.
+
+        Raises:
+            SceneError: The scene's pixel size is outside the model's range and the card says to
+                refuse it.
+
+        Warns:
+            UserWarning: The same, where the card says to go on.
+        """
+        check_resolution(scene, resolution)
+        zoom_in, zoom_out = 1, 1
+        if resolution.gsd_m is not None:
+            finer = scene.gsd_m / resolution.gsd_m
+            zoom_in, zoom_out = (
+                min(_nearest_integer(finer), MAX_ZOOM_IN),
+                _nearest_integer(1 / finer),
+            )
+        return cls.zoomed(scene.geobox, zoom_in=zoom_in, zoom_out=zoom_out)
+
+    @classmethod
+    def zoomed(cls, geobox: GeoBox, *, zoom_in: int = 1, zoom_out: int = 1) -> PredictionGrid:
+        """Return ``geobox`` finer or coarser by an integer."""
+        height, width = geobox.shape
+        a, b, left, d, e, top = tuple(geobox.affine)[:6]
+        k = zoom_out / zoom_in
+        affine = Affine(a * k, b * k, left, d * k, e * k, top)
+        shape = (-(-height * zoom_in // zoom_out), -(-width * zoom_in // zoom_out))
+        return cls(zoom_in, zoom_out, GeoBox(shape, affine, geobox.crs))
+
+    @cached_property
+    def height(self) -> int:
+        """Rows."""
+        return int(self.geobox.shape[0])
+
+    @cached_property
+    def width(self) -> int:
+        """Columns."""
+        return int(self.geobox.shape[1])
+
+
+def check_resolution(scene: Scene, resolution: Resolution) -> None:
+    """Warn or refuse where the scene's pixel size is outside what the model knows.
+
+    Raises:
+        SceneError: The card says to refuse.
+    """
+    low = resolution.min_gsd_m or 0.0
+    high = resolution.max_gsd_m or math.inf
+    if resolution.gsd_m is not None:
+        high = min(high, resolution.gsd_m * MAX_ZOOM_IN * math.sqrt(2))
+    if low <= scene.gsd_m <= high:
+        return
+    message = (
+        f"{scene.path} has pixels of {scene.gsd_m:.3g} m; the model knows {low:.3g} to {high:.3g} m"
+    )
+    if resolution.outside == "refuse":
+        raise SceneError(f"{message}: resample it first, or take another model")
+    warnings.warn(f"{message}: expect poor results", UserWarning, stacklevel=3)
+
+
+def read_grid(
+    scene: Scene, grid: PredictionGrid, window: Window, normaliser: Normaliser
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return normalised values ``(C, h, w)`` and validity ``(h, w)`` of a window of the grid.
+
+    A window holds exactly what the same part of the whole grid holds. Finer pixels are bilinear
+    between scene pixels' centres (invalid ones carry no weight) and as valid as the scene pixel
+    they lie in. Coarser ones are the mean of their valid scene pixels, and valid if these are at
+    least half of the block; what lies outside the scene is invalid.
+
+    Raises:
+        SceneError: The file cannot be read there.
+    """
+    if grid.zoom_in > 1:
+        pixels = _finer(scene, grid.zoom_in, window)
+    elif grid.zoom_out > 1:
+        pixels = _coarser(scene, grid.zoom_out, window)
+    else:
+        pixels = scene.read(window)
+    return normaliser(pixels), pixels.valid
+
+
+def _nearest_integer(ratio: float) -> int:
+    """The integer from 1 on whose ratio to ``ratio`` is nearest to 1."""
+    below = max(1, math.floor(ratio))
+    return below if ratio * ratio <= below * (below + 1) else below + 1
+
+
+def _finer(scene: Scene, factor: int, window: Window) -> Pixels:
+    rows, row_lows, row_weights = _neighbours(window.row, window.height, factor)
+    columns, column_lows, column_weights = _neighbours(window.column, window.width, factor)
+    top, left = int(row_lows[0]), int(column_lows[0])
+    bottom, right = int(row_lows[-1]) + 2, int(column_lows[-1]) + 2
+    read = scene.read(Window(top, left, bottom - top, right - left))
+    # The last layer is the validity: after interpolation, the weight that valid pixels had.
+    layers = np.concatenate([read.values, read.valid[None].astype(np.float32)])
+    layers = _interpolate(layers, row_lows - top, row_weights, axis=1)
+    layers = _interpolate(layers, column_lows - left, column_weights, axis=2)
+    valid = read.valid[np.ix_(rows - top, columns - left)]
+    values, weight = layers[:-1], layers[-1]
+    np.divide(values, weight, out=values, where=valid)
+    return Pixels(values * valid, valid)
+
+
+def _neighbours(
+    start: int, count: int, factor: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """For fine pixels: the coarse one around it, the lower neighbour, the upper one's weight."""
+    fine = np.arange(start, start + count, dtype=np.int64)
+    # In units of 1/(2 factor) coarse pixels, so that all is integer until the last step.
+    position = 2 * fine + 1 - factor
+    low = position // (2 * factor)
+    weight = (position - 2 * factor * low).astype(np.float32) / np.float32(2 * factor)
+    return fine // factor, low, weight
+
+
+def _interpolate(
+    layers: NDArray[np.float32],
+    low: NDArray[np.int64],
+    weight: NDArray[np.float32],
+    axis: int,
+) -> NDArray[np.float32]:
+    weight = weight.reshape([-1 if i == axis else 1 for i in range(layers.ndim)])
+    mixed = layers.take(low, axis=axis)
+    mixed *= 1 - weight
+    mixed += layers.take(low + 1, axis=axis) * weight
+    return mixed
+
+
+def _coarser(scene: Scene, factor: int, window: Window) -> Pixels:
+    values = np.zeros((len(scene.bands), window.height, window.width), dtype=np.float32)
+    valid = np.zeros((window.height, window.width), dtype=np.bool_)
+    step = max(1, _READ_PIXELS // max(1, factor * factor * window.width))
+    for row in range(0, window.height, step):
+        part = Window(window.row + row, window.column, min(step, window.height - row), window.width)
+        block = _block_means(scene, factor, part)
+        values[:, row : row + step], valid[row : row + step] = block.values, block.valid
+    return Pixels(values, valid)
+
+
+def _block_means(scene: Scene, factor: int, window: Window) -> Pixels:
+    native = Window(
+        window.row * factor, window.column * factor, window.height * factor, window.width * factor
+    )
+    read = scene.read(native)
+    count = block_sum(read.valid[None].astype(np.float64), factor)[0]
+    total = block_sum(read.values, factor)
+    there = np.multiply.outer(
+        _inside(native.row, native.height, scene.height, factor),
+        _inside(native.column, native.width, scene.width, factor),
+    )
+    valid = (count > 0) & (2 * count >= there)
+    means = np.divide(total, count, out=np.zeros_like(total), where=valid)
+    return Pixels(means.astype(np.float32), valid)
+
+
+def block_sum(layers: NDArray[np.floating], factor: int) -> NDArray[np.float64]:
+    """Return sums over ``factor`` x ``factor`` blocks of ``(K, h, w)``, whose sides they divide.
+
+    Added one row and one column at a time, so that a block's sum does not depend, to the last
+    bit, on the array around it.
+    """
+    rows = layers[:, ::factor].astype(np.float64)
+    for i in range(1, factor):
+        rows += layers[:, i::factor]
+    blocks = rows[:, :, ::factor].copy()
+    for j in range(1, factor):
+        blocks += rows[:, :, j::factor]
+    return blocks
+
+
+def _inside(start: int, count: int, size: int, factor: int) -> NDArray[np.int64]:
+    """How many of each block's scene pixels lie inside the scene, along one axis."""
+    starts = np.arange(start, start + count, factor, dtype=np.int64)
+    return np.clip(size - starts, 0, factor) - np.clip(-starts, 0, factor)

@@ -1,0 +1,65 @@
+"""How large a pixel is on the ground."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+from odc.geo.geobox import GeoBox
+from pyproj import CRS, Geod, Transformer
+from pyproj.exceptions import ProjError
+
+
+def ground_sampling_distance(geobox: GeoBox) -> float:
+    """Return the side in metres of a square as large as the pixel at the grid's centre.
+
+    The area is measured on the CRS's own ellipsoid, so it is right in degrees, in Web Mercator
+    and on other planets. Where the centre has no place on the ellipsoid (a corner of a full-disc
+    image) the CRS's own unit is taken.
+
+    Example:
+        >>> from affine import Affine
+        >>> box = GeoBox((10, 10), Affine(10, 0, 500000, 0, -10, 5500000), "EPSG:32631")
+        >>> round(ground_sampling_distance(box), 1)
+        10.0
+    """
+    assert geobox.crs is not None
+    crs = CRS.from_wkt(geobox.crs.to_wkt())
+    a, b, left, d, e, top = tuple(geobox.affine)[:6]
+    row, column = geobox.shape[0] / 2, geobox.shape[1] / 2
+    x, y = a * column + b * row + left, d * column + e * row + top
+    area_m2 = _ellipsoidal_area(crs, (x, x + a, x + b), (y, y + d, y + e))
+    if math.isfinite(area_m2) and area_m2 > 0:
+        return math.sqrt(area_m2)
+    unit_m = crs.axis_info[0].unit_conversion_factor
+    if crs.is_geographic:
+        # The factor is radians a unit; an equator's worth of metres belongs to a radian.
+        unit_m *= crs.ellipsoid.semi_major_metre if crs.ellipsoid else 6_378_137.0
+    return math.sqrt(abs(geobox.affine.determinant)) * unit_m
+
+
+def _ellipsoidal_area(crs: CRS, x: tuple[float, ...], y: tuple[float, ...]) -> float:
+    """Area of the parallelogram that three neighbouring corners span, from its two sides.
+
+    Not the geodesic polygon's area: that is rounded to about a tenth of a square metre.
+    """
+    try:
+        to_geodetic, geod = _geodetic(crs)
+        longitudes, latitudes = to_geodetic.transform(x, y)
+        if not all(map(math.isfinite, (*longitudes, *latitudes))):
+            return math.nan
+        (azimuth_a, azimuth_b), _, (side_a, side_b) = geod.inv(
+            [longitudes[0]] * 2, [latitudes[0]] * 2, longitudes[1:], latitudes[1:]
+        )
+    except (ProjError, ValueError):
+        return math.nan
+    return float(side_a * side_b * abs(math.sin(math.radians(azimuth_a - azimuth_b))))
+
+
+@cache
+def _geodetic(crs: CRS) -> tuple[Transformer, Geod]:
+    geodetic = crs.geodetic_crs
+    geod = crs.get_geod()
+    if geodetic is None or geod is None:
+        raise ValueError("the CRS has no ellipsoid")
+    return Transformer.from_crs(crs, geodetic, always_xy=True), geod

@@ -1,0 +1,202 @@
+"""One georeferenced raster, read by integer windows together with its validity."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.io import DatasetReader
+from rasterio.windows import Window as RasterioWindow
+
+from geoconvlora.errors import SceneError
+from geoconvlora.scenes.bands import BandLabel, choose_bands
+from geoconvlora.scenes.environment import raster_environment
+from geoconvlora.scenes.ground import ground_sampling_distance
+from geoconvlora.scenes.opening import RASTER_FAULTS, georeference, open_dataset, reason
+from geoconvlora.scenes.pixels import Pixels, Window
+from geoconvlora.scenes.validity import Validity
+
+
+class Scene:
+    """A raster with a place on the ground; made by :func:`open_scene`.
+
+    It is a context manager, may be read from several threads (one at a time gets through), and
+    may be pickled: the copy opens the file again when it first reads.
+    """
+
+    path: str
+    name: str
+    """File name without suffix."""
+    geobox: GeoBox
+    bands: tuple[int, ...]
+    """Bands read, 1-based, in order."""
+    band_names: tuple[str, ...]
+    dtype: str
+    """Stored type of the first band read."""
+    gsd_m: float
+    """Side of a square as large as the pixel at the centre, in metres."""
+    nodata: float | None
+    """The value that means 'no data': the one asked for, else the first band's own, else None."""
+
+    def __init__(
+        self,
+        path: str,
+        dataset: DatasetReader,
+        *,
+        wanted: Sequence[str] | None,
+        bands: Sequence[int] | None,
+        nodata: float | None,
+        default_nodata: float | None,
+    ) -> None:
+        """Use :func:`open_scene` instead, which checks the file first."""
+        self._dataset: DatasetReader | None = dataset
+        self._lock = threading.Lock()
+        self.path = path
+        self.name = Path(path).stem
+        self.geobox = georeference(dataset, path)
+        self.gsd_m = ground_sampling_distance(self.geobox)
+        with raster_environment():
+            self.labels = band_labels(dataset)
+            self.bands = choose_bands(self.labels, wanted, bands, path)
+            self.dtype = dataset.dtypes[self.bands[0] - 1]
+            self._validity = Validity.of(
+                dataset, self.bands, nodata=nodata, default_nodata=default_nodata
+            )
+        self.band_names = tuple(self.labels[band - 1].name for band in self.bands)
+        self.nodata = self._validity.nodata[0]
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return int(self.geobox.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return int(self.geobox.shape[1])
+
+    def read(self, window: Window) -> Pixels:
+        """Return a window's pixels; what lies outside the scene is invalid.
+
+        Args:
+            window: May reach beyond the scene on any side.
+
+        Returns:
+            Values ``(C, h, w)`` as stored, 0 where invalid, and validity ``(h, w)``.
+
+        Raises:
+            SceneError: The file cannot be read there: it is truncated or damaged.
+        """
+        shape = (window.height, window.width)
+        values = np.zeros((len(self.bands), *shape), dtype=np.float32)
+        valid = np.zeros(shape, dtype=np.bool_)
+        inside = window.clipped(self.height, self.width)
+        if not inside.empty:
+            place = inside.slices_within(window)
+            values[:, *place], valid[place] = self._read_inside(inside)
+        return Pixels(values, valid)
+
+    def close(self) -> None:
+        """Close the file; reading opens it again."""
+        with self._lock:
+            if self._dataset is not None:
+                self._dataset.close()
+                self._dataset = None
+
+    def __enter__(self) -> Scene:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in {"_dataset", "_lock"}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _dataset=None, _lock=threading.Lock())
+
+    def _read_inside(self, inside: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        window = RasterioWindow(inside.column, inside.row, inside.width, inside.height)
+        with self._lock, raster_environment():
+            if self._dataset is None:
+                self._dataset = open_dataset(self.path)
+            dataset = self._dataset
+            try:
+                raw = dataset.read(list(self.bands), window=window)
+                valid = self._validity.read(dataset, self.bands, window, raw)
+            except RASTER_FAULTS as fault:
+                raise SceneError(
+                    f"{self.path} cannot be read at rows {inside.row} to "
+                    f"{inside.row + inside.height - 1}, columns {inside.column} to "
+                    f"{inside.column + inside.width - 1}: it is truncated or damaged "
+                    f"({reason(fault)})"
+                ) from fault
+        with np.errstate(over="ignore"):
+            values = raw.astype(np.float32, copy=False)
+        if raw.dtype.kind == "f":
+            valid &= np.isfinite(values).all(axis=0)
+        return np.where(valid, values, np.float32(0)), valid
+
+
+def open_scene(
+    path: str | Path,
+    *,
+    wanted: Sequence[str] | None = None,
+    bands: Sequence[int] | None = None,
+    nodata: float | None = None,
+    default_nodata: float | None = None,
+) -> Scene:
+    """Open a georeferenced raster and decide which bands are read.
+
+    A pixel is valid only if all bands read hold data there: by their nodata value, by a mask band
+    (which supersedes nodata, as in GDAL), by an alpha band, and by not being NaN or infinite.
+
+    Args:
+        path: Any raster that GDAL reads and that has a CRS and a geotransform.
+        wanted: The model's band names in order; None takes all bands but alpha.
+        bands: 1-based bands to read instead, in order; they may repeat.
+        nodata: Stored value that means 'no data', instead of the file's own.
+        default_nodata: The same, for files that declare neither nodata, mask nor alpha.
+
+    Raises:
+        SceneError: The file is missing, empty, damaged, no raster, or without a CRS.
+        BandError: The bands do not fit.
+
+    Example:
+        >>> with open_scene("scene.tif", wanted=["red", "green", "nir"]) as scene:  # doctest: +SKIP
+        ...     pixels = scene.read(Window(0, 0, 256, 256))
+    """
+    dataset = open_dataset(str(path))
+    try:
+        return Scene(
+            str(path),
+            dataset,
+            wanted=wanted,
+            bands=bands,
+            nodata=nodata,
+            default_nodata=default_nodata,
+        )
+    except BaseException:
+        dataset.close()
+        raise
+
+
+def band_labels(dataset: DatasetReader) -> tuple[BandLabel, ...]:
+    """Return what the file says of each of its bands."""
+    return tuple(
+        BandLabel(index, description or "", color.name)
+        for index, description, color in zip(
+            dataset.indexes, dataset.descriptions, dataset.colorinterp, strict=True
+        )
+    )

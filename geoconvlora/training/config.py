@@ -1,0 +1,293 @@
+"""What a training run is: frozen types that a YAML file and the command line's options fill.
+
+Paths in a configuration are relative to the current folder, as they are on the command line.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from geoconvlora.weights.card import (
+    ClassInfo,
+    Frozen,
+    InstanceRule,
+    Resolution,
+    Scaling,
+    TaskKind,
+)
+
+IGNORE = 255
+"""Mask value of pixels outside the loss and the metrics: invalid, or not labelled."""
+
+Size = Literal["vit_t", "vit_b", "vit_l", "vit_h"]
+Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
+LossName = Literal["ce", "dice", "log-cosh-dice", "ce+dice", "ce+log-cosh-dice"]
+Schedule = Literal["cosine", "linear", "constant"]
+
+
+class NetworkConfig(Frozen):
+    """The network, where it starts from, and how it is adapted."""
+
+    size: Size | None = None
+    """None: the size of the base weights."""
+    base: str | None = None
+    """Base weights by name or path: a SAM checkpoint of Meta's, a bundled base, or what
+    ``export: base`` wrote. None: random weights."""
+    method: str = "conv-lora"
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the method, such as ``rank: 8``."""
+    decoder: dict[str, Any] = Field(default_factory=dict)
+    export: Literal["model", "base"] = "model"
+    """``base`` writes base weights for later adapters, and goes with ``method: full``."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> NetworkConfig:
+        if self.base is None and self.size is None:
+            raise ValueError("without base weights, size must be given")
+        if self.base is None and self.method not in {"full", "decoder-only"}:
+            raise ValueError(
+                f"method {self.method!r} adapts base weights: name them with base, or train "
+                "random weights with method 'full'"
+            )
+        if self.export == "base" and self.method != "full":
+            raise ValueError(f"export 'base' needs method 'full', not {self.method!r}")
+        return self
+
+
+class BandConfig(Frozen):
+    """One input band; statistics that are left out are measured on the training pixels."""
+
+    name: str
+    mean: float | None = None
+    std: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> BandConfig:
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std go together")
+        return self
+
+
+class TilesConfig(Frozen):
+    """Folders of image tiles and label tiles; a pair has one stem, labels hold class ids.
+
+    Tiles larger than ``tile_size`` are cropped, smaller ones are padded with invalid pixels.
+    """
+
+    kind: Literal["tiles"]
+    images: Path
+    labels: Path
+    pattern: str = "*"
+    """Which rasters of the image folder count."""
+    label_suffix: str = ""
+    """What a label's stem has after its image's stem, such as ``_mask``."""
+    bands: tuple[int, ...] | None = None
+    """1-based bands of the images in the order of ``bands``; None: found by name."""
+    val_images: Path | None = None
+    val_labels: Path | None = None
+    """Folders for validation; None: a share of the tiles, see ``split``."""
+    samples_per_epoch: int | None = Field(default=None, ge=1)
+    """None: every training tile once."""
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> TilesConfig:
+        if (self.val_images is None) != (self.val_labels is None):
+            raise ValueError("val_images and val_labels go together")
+        return self
+
+
+class SceneLabels(Frozen):
+    """One scene and the polygons that label it."""
+
+    image: Path
+    labels: Path
+    label_column: str | None = None
+    """Column with each polygon's class; None: every polygon is of class 1 (or an object)."""
+    class_map: dict[str, str] = Field(default_factory=dict)
+    """From the column's values to class names, where they differ."""
+    extent: Path | None = None
+    """Polygons within which the labels are complete; pixels outside are ignored."""
+    bands: tuple[int, ...] | None = None
+    """1-based bands of the image in the order of ``bands``; None: found by name."""
+    nodata: float | None = None
+
+
+class ScenesConfig(Frozen):
+    """Scenes with vector files of labels; random windows are drawn from each part of the split."""
+
+    kind: Literal["scenes"]
+    scenes: tuple[SceneLabels, ...] = Field(min_length=1)
+    boundary_width_m: float | None = Field(default=None, gt=0)
+    """Width of the boundary class inside an object's outline; None: one pixel of the network."""
+    samples_per_epoch: int = Field(default=1000, ge=1)
+    val_samples: int | None = Field(default=None, ge=1)
+    """Validation windows at most, spread evenly; None: all that tile the validation blocks."""
+
+
+class SyntheticConfig(Frozen):
+    """Landscapes that :mod:`geoconvlora.synthetic` draws; no sample is ever repeated."""
+
+    kind: Literal["synthetic"]
+    seed: int = Field(default=0, ge=0, lt=2**16)
+    """Runs with different seeds see different landscapes."""
+    samples_per_epoch: int = Field(default=2000, ge=1)
+    val_samples: int = Field(default=128, ge=1)
+    upscale: int = Field(default=2, ge=1)
+    """Network pixels along a sensor pixel."""
+
+
+class WeightedSource(Frozen):
+    """One source of a mix, drawn in proportion to its weight."""
+
+    weight: float = Field(default=1.0, gt=0)
+    source: Annotated[TilesConfig | ScenesConfig | SyntheticConfig, Field(discriminator="kind")]
+
+
+class MixConfig(Frozen):
+    """Several sources in one run; validation takes the validation samples of all."""
+
+    kind: Literal["mix"]
+    sources: tuple[WeightedSource, ...] = Field(min_length=1)
+    samples_per_epoch: int = Field(default=2000, ge=1)
+
+
+DataConfig = Annotated[
+    TilesConfig | ScenesConfig | SyntheticConfig | MixConfig, Field(discriminator="kind")
+]
+
+
+class SplitConfig(Frozen):
+    """Which part of the labelled pixels is kept for validation."""
+
+    fraction: float = Field(default=0.2, gt=0, lt=1)
+    block_size_m: float | None = Field(default=None, gt=0)
+    """Side of the scene's blocks that go to one part as a whole; None: four tiles, or less where
+    the labels would fill fewer than eight blocks."""
+    buffer_m: float = Field(default=0.0, ge=0)
+    """Training pixels keep this distance from validation blocks."""
+    seed: int = Field(default=0, ge=0)
+
+
+class OptimConfig(Frozen):
+    """The optimiser (AdamW on trainable parameters) and its schedule, in optimiser steps."""
+
+    lr: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    """Not applied to biases, norms and other vectors."""
+    epochs: int = Field(default=20, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    """Batches that make one optimiser step."""
+    schedule: Schedule = "cosine"
+    warmup_fraction: float = Field(default=0.03, ge=0, lt=1)
+    clip: float | None = Field(default=1.0, gt=0)
+    """Largest norm of the gradient."""
+    ema: float | None = Field(default=0.998, gt=0, lt=1)
+    """Decay of the weights' moving average, which is validated and saved; None: no average."""
+
+
+class LossConfig(Frozen):
+    """The task's loss; pixels of value 255 never count."""
+
+    name: LossName = "ce+dice"
+    class_weights: tuple[float, ...] | None = None
+    """Of the cross-entropy, one a class."""
+    dice_weight: float = Field(default=1.0, ge=0)
+
+
+class AugmentConfig(Frozen):
+    """Random changes to training samples."""
+
+    flips: bool = True
+    quarter_turns: bool = True
+    brightness: float = Field(default=0.0, ge=0, lt=1)
+    """Largest shift of all bands together, in standard deviations."""
+    contrast: float = Field(default=0.0, ge=0, lt=1)
+    """Largest relative change of the spread about the mean."""
+
+
+class TrainConfig(Frozen):
+    """One training run, complete."""
+
+    name: str = "model"
+    description: str = ""
+    limits: str = ""
+    licence: str = "unknown"
+    data_lines: tuple[str, ...] = ()
+    """One line a data set for the model card: name, licence."""
+    model: NetworkConfig
+    task: TaskKind = "classes"
+    classes: tuple[ClassInfo, ...] = Field(min_length=2)
+    instances: InstanceRule | None = None
+    bands: tuple[BandConfig, ...] = Field(
+        default=(BandConfig(name="red"), BandConfig(name="green"), BandConfig(name="blue")),
+        min_length=1,
+    )
+    scaling: Scaling = Scaling()
+    resolution: Resolution = Resolution()
+    tile_size: int = Field(default=256, ge=32, multiple_of=16)
+    data: DataConfig
+    split: SplitConfig = SplitConfig()
+    optim: OptimConfig = OptimConfig()
+    loss: LossConfig = LossConfig()
+    augment: AugmentConfig = AugmentConfig()
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    precision: Precision = "auto"
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    num_workers: int = Field(default=2, ge=0)
+    out: Path
+    """The model file that the run writes (``.safetensors``)."""
+
+    @property
+    def run_folder(self) -> Path:
+        """Where the run keeps its configuration, metrics and checkpoints."""
+        return self.out.with_suffix(".run")
+
+    @property
+    def sources(self) -> tuple[TilesConfig | ScenesConfig | SyntheticConfig, ...]:
+        """The data's sources, also where there is but one."""
+        if isinstance(self.data, MixConfig):
+            return tuple(part.source for part in self.data.sources)
+        return (self.data,)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> TrainConfig:
+        ids = [c.id for c in self.classes]
+        if ids != list(range(len(ids))):
+            raise ValueError(f"class ids must be 0, 1, 2, ... in order, not {ids}")
+        if len({c.name for c in self.classes}) != len(ids):
+            raise ValueError("two classes have one name")
+        if (self.task == "instances") != (self.instances is not None):
+            raise ValueError("task 'instances' and the instances rule go together")
+        if self.instances is not None:
+            for role in ("interior", "boundary"):
+                if getattr(self.instances, role) not in ids:
+                    raise ValueError(f"instances.{role} names no class id of {ids}")
+        weights = self.loss.class_weights
+        if weights is not None and len(weights) != len(ids):
+            raise ValueError(f"loss.class_weights has {len(weights)} values for {len(ids)} classes")
+        if len({band.mean is None for band in self.bands}) > 1:
+            raise ValueError("give mean and std for all bands or for none")
+        for source in self.sources:
+            if isinstance(source, SyntheticConfig):
+                self._check_synthetic(source)
+            elif (
+                isinstance(source, TilesConfig)
+                and source.images == source.labels
+                and not source.label_suffix
+            ):
+                raise ValueError("images and labels in one folder need a label_suffix")
+        if self.out.suffix != ".safetensors":
+            raise ValueError(f"out {self.out} must end in .safetensors")
+        return self
+
+    def _check_synthetic(self, source: SyntheticConfig) -> None:
+        if len(self.bands) != 3 or len(self.classes) != 3:
+            raise ValueError(
+                "synthetic data has three bands and the three classes background, field, boundary"
+            )
+        if self.tile_size % source.upscale:
+            raise ValueError(f"tile_size {self.tile_size} is no multiple of upscale")

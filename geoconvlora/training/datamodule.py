@@ -1,0 +1,85 @@
+"""The Lightning data module over two pools of samples."""
+
+from __future__ import annotations
+
+import pickle
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, get_worker_info
+
+from geoconvlora.training.augment import Augment
+from geoconvlora.training.config import AugmentConfig
+from geoconvlora.training.samples import EpochSampler, Pool, PoolDataset, TorchSample
+
+
+class SegmentationDataModule(LightningDataModule):
+    """Batches of torchgeo samples: ``image`` (B, C, H, W), ``mask`` (B, H, W), ``valid``.
+
+    The order of the training samples depends on the epoch alone, so it does not change with the
+    number of workers or with an interruption.
+
+    Args:
+        train: Training samples.
+        val: Validation samples.
+        batch_size: Samples in a batch; an incomplete last training batch is left out.
+        num_workers: Processes that prepare samples beside the training; 0 prepares them in it.
+        augment: Random changes to the training samples.
+    """
+
+    def __init__(
+        self,
+        train: Pool,
+        val: Pool,
+        *,
+        batch_size: int,
+        num_workers: int = 0,
+        augment: AugmentConfig | None = None,
+    ) -> None:
+        super().__init__()
+        self._train = PoolDataset(train)
+        self._val = PoolDataset(val)
+        self._batch_size = min(batch_size, len(train))
+        self._num_workers = num_workers
+        self._augment = Augment(augment or AugmentConfig())
+
+    def train_dataloader(self) -> DataLoader[TorchSample]:
+        """New samples in every epoch."""
+        sampler = EpochSampler(len(self._train))
+        return self._loader(self._train, sampler=sampler, drop_last=True)
+
+    def val_dataloader(self) -> DataLoader[TorchSample]:
+        """The same samples in every epoch."""
+        return self._loader(self._val, shuffle=False)
+
+    def on_after_batch_transfer(self, batch: TorchSample, dataloader_idx: int) -> TorchSample:
+        """Augment training batches where the network is."""
+        if self.trainer is not None and self.trainer.training:
+            changed: TorchSample = self._augment(batch)
+            return changed
+        return batch
+
+    def _loader(self, dataset: PoolDataset, **order: Any) -> DataLoader[TorchSample]:
+        return DataLoader(
+            dataset,
+            batch_size=self._batch_size,
+            num_workers=self._num_workers,
+            persistent_workers=self._num_workers > 0,
+            worker_init_fn=_reopen_files if self._num_workers else None,
+            pin_memory=torch.cuda.is_available(),
+            # A loader without its own generator draws from torch's, at another moment in the first
+            # epoch of a process than in the others: a resumed run would then differ.
+            generator=torch.Generator().manual_seed(0),
+            **order,
+        )
+
+
+def _reopen_files(worker: int) -> None:
+    """Give a worker files of its own: a copied scene opens its file anew.
+
+    A forked process shares the parent's file positions, and two readers would disturb each other.
+    """
+    info = get_worker_info()
+    if info is not None and isinstance(info.dataset, PoolDataset):
+        info.dataset.pool = pickle.loads(pickle.dumps(info.dataset.pool))

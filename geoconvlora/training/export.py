@@ -1,0 +1,113 @@
+"""From the best checkpoint of a run to the file that users load."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+import geoconvlora
+from geoconvlora.sam import Segmenter
+from geoconvlora.training.callbacks import WeightAverage
+from geoconvlora.training.config import TrainConfig
+from geoconvlora.training.network import describe_base
+from geoconvlora.training.task import ConvLoRASegmentation
+from geoconvlora.weights import ModelCard, save_base, save_model
+from geoconvlora.weights.card import Band, TrainingRecord
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best epoch of a run."""
+
+    epoch: int
+    """Counted from 1."""
+    metrics: dict[str, float]
+    """Validation metrics."""
+
+
+def load_best(task: ConvLoRASegmentation, checkpoint: Path) -> Best:
+    """Load the best epoch's weights, averaged where the run averages, into the task."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    weights = dict(state["state_dict"])
+    average = state["callbacks"].get(WeightAverage.__name__)
+    if average is not None:
+        weights |= average["average"]
+    task.load_state_dict(weights, strict=False)
+    task.eval()
+    return Best(int(state["epoch"]) + 1, dict(state["validation"]))
+
+
+def export(
+    config: TrainConfig,
+    network: Segmenter,
+    bands: tuple[Band, ...],
+    best: Best,
+    *,
+    samples: int,
+) -> Path:
+    """Write the trained network as a model file, or as base weights.
+
+    Args:
+        config: Of the run.
+        network: With the best weights.
+        bands: With the statistics that the run used.
+        best: The epoch that the weights are of.
+        samples: Training samples that the whole run saw.
+
+    Returns:
+        The file.
+    """
+    record = TrainingRecord(
+        data=config.data_lines,
+        seed=config.seed,
+        epochs=config.optim.epochs,
+        samples=samples,
+        config=config.model_dump(mode="json", exclude_defaults=True),
+        versions=_versions(),
+        metrics=best.metrics,
+    )
+    if config.model.export == "base":
+        about = {
+            "name": config.name,
+            "description": config.description,
+            "licence": config.licence,
+            "training": record.model_dump(mode="json"),
+        }
+        return save_base(config.out, network, about=about, overwrite=True)
+    base = describe_base(config.model.size, config.model.base)
+    if config.model.method == "full":
+        # Every tensor travels in the model file, so prediction needs no base file.
+        base = base.model_copy(update={"sha256": None})
+    card = ModelCard(
+        name=config.name,
+        description=config.description,
+        limits=config.limits,
+        licence=config.licence,
+        task=config.task,
+        base=base,
+        method=config.model.method,
+        method_settings=config.model.settings,
+        decoder=config.model.decoder,
+        classes=config.classes,
+        bands=bands,
+        scaling=config.scaling,
+        resolution=config.resolution,
+        tile_size=config.tile_size,
+        instances=config.instances,
+        training=record,
+    )
+    return save_model(config.out, network, card, overwrite=True)
+
+
+def _versions() -> dict[str, str]:
+    packages = ("torch", "lightning", "torchgeo", "segmentation-models-pytorch")
+    versions = {package: importlib.metadata.version(package) for package in packages}
+    return {
+        "geoconvlora": geoconvlora.__version__,
+        "python": platform.python_version(),
+        **versions,
+    }

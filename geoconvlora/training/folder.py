@@ -1,0 +1,84 @@
+"""The folder of a run: its configuration, metrics and checkpoints, and what may be in it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from geoconvlora.errors import ConfigError, OutputError
+from geoconvlora.training.config import TrainConfig
+from geoconvlora.training.config_file import differing_keys, load_config, save_config
+
+_WITHOUT_EFFECT = {"num_workers", "name", "description", "limits", "licence", "data_lines"}
+"""Keys that may change between the parts of a run: they do not change its weights."""
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Files of one run, beside its model file."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The merged configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """One row an epoch."""
+        return self.path / "metrics.csv"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint of the last finished epoch."""
+        return self.path / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of the best epoch by validation."""
+        return self.path / "best.ckpt"
+
+    def check(self, config: TrainConfig, *, resume: bool, overwrite: bool) -> None:
+        """Refuse what would fail after hours, or overwrite something.
+
+        Raises:
+            OutputError: The model file or an unfinished run exists, or the folder is missing.
+            ConfigError: The run cannot be resumed.
+        """
+        out = config.out
+        if not out.parent.is_dir():
+            raise OutputError(f"{out}: the folder {out.parent} does not exist: make it first")
+        if not os.access(out.parent, os.W_OK):
+            raise OutputError(f"{out}: the folder {out.parent} cannot be written")
+        if out.exists() and not overwrite:
+            raise OutputError(f"{out} exists: give another --out, or --overwrite to replace it")
+        if resume:
+            self._check_resumable(config)
+        elif self.last.exists() and not overwrite:
+            raise OutputError(
+                f"{self.path} holds an earlier run: go on with --resume, or start anew with "
+                "--overwrite"
+            )
+
+    def prepare(self, config: TrainConfig, *, resume: bool) -> None:
+        """Make the folder, and without ``resume`` remove an earlier run's files from it."""
+        self.path.mkdir(exist_ok=True)
+        if not resume:
+            for file in (self.last, self.best, self.metrics):
+                file.unlink(missing_ok=True)
+        save_config(config, self.config)
+
+    def _check_resumable(self, config: TrainConfig) -> None:
+        if not self.last.is_file():
+            raise ConfigError(
+                f"{self.path} holds no finished epoch to resume: start without --resume"
+            )
+        changed = set(differing_keys(load_config(self.config), config)) - _WITHOUT_EFFECT
+        changed = {key for key in changed if key.split(".")[0] not in _WITHOUT_EFFECT}
+        if changed:
+            raise ConfigError(
+                f"the run in {self.path} was started with another {', '.join(sorted(changed))}: "
+                f"resume it with the values in {self.config}, or start anew with --overwrite"
+            )

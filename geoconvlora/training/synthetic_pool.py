@@ -1,0 +1,39 @@
+"""Training samples that the landscape generator draws, each seen once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from geoconvlora.training.config import SyntheticConfig
+from geoconvlora.training.samples import Sample
+
+_KEYS = 2**44
+"""Seeds of one run; the run's own number stands above them."""
+_VALIDATION = 2**43
+"""Seeds of validation samples start here, far above any training key."""
+
+
+class SyntheticPool:
+    """Landscapes by key. Seeds of training, of validation and of other runs never meet."""
+
+    def __init__(
+        self,
+        config: SyntheticConfig,
+        size: int,
+        *,
+        validation: bool = False,
+    ) -> None:
+        self._first_seed = config.seed * _KEYS + (_VALIDATION if validation else 0)
+        self._length = config.val_samples if validation else config.samples_per_epoch
+        self._size = size
+        self._upscale = config.upscale
+
+    def __len__(self) -> int:
+        return self._length
+
+    def draw(self, key: int) -> Sample:
+        """The landscape of this key; every pixel of it is valid."""
+        from geoconvlora.synthetic import training_sample
+
+        image, mask = training_sample(self._first_seed + key, self._size, upscale=self._upscale)
+        return Sample(image, mask, np.ones(mask.shape, dtype=np.bool_))

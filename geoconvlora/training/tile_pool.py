@@ -1,0 +1,259 @@
+"""Training samples from folders of image tiles and label tiles."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from geoconvlora.errors import LabelError, SceneError
+from geoconvlora.scenes import Window
+from geoconvlora.scenes.bands import choose_bands
+from geoconvlora.scenes.scene import band_labels
+from geoconvlora.training.config import IGNORE, TilesConfig, TrainConfig
+from geoconvlora.training.samples import Sample
+from geoconvlora.training.split import tiles_of
+from geoconvlora.weights.card import Scaling
+
+SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt")
+
+
+@dataclass(frozen=True)
+class TilePair:
+    """An image tile and its label tile, of one size."""
+
+    image: Path
+    label: Path
+    height: int
+    width: int
+    bands: tuple[int, ...]
+
+    def read(self, window: Window, scaling: Scaling) -> Sample:
+        """The sample of a window, which may reach beyond the tile."""
+        with _open(self.image) as image:
+            values = image.read(list(self.bands)).astype(np.float32)
+            valid = (image.read_masks(list(self.bands)) > 0).all(axis=0)
+        valid &= np.isfinite(values).all(axis=0)
+        scaled = np.where(valid, _scaled(values, valid, scaling), np.float32(0))
+        return Sample(
+            _cut(scaled, window),
+            _cut(read_label(self.label), window, fill=IGNORE),
+            _cut(valid, window),
+        )
+
+
+class TileTrainPool:
+    """Every tile once a round, in an order of its own each round, cropped at random."""
+
+    def __init__(
+        self,
+        pairs: Sequence[TilePair],
+        scaling: Scaling,
+        tile_px: int,
+        seed: int,
+        samples_per_epoch: int | None = None,
+    ) -> None:
+        self._pairs = pairs
+        self._scaling = scaling
+        self._tile_px = tile_px
+        self._seed = seed
+        self._length = samples_per_epoch or len(pairs)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def draw(self, key: int) -> Sample:
+        """A crop of the tile that the key's round has at its place."""
+        turn, place = divmod(key, len(self._pairs))
+        order = np.random.default_rng((self._seed, turn)).permutation(len(self._pairs))
+        pair = self._pairs[int(order[place])]
+        rng = np.random.default_rng((self._seed, turn, place))
+        row, column = (
+            int(rng.integers(0, max(0, size - self._tile_px) + 1))
+            for size in (pair.height, pair.width)
+        )
+        return pair.read(Window(row, column, self._tile_px, self._tile_px), self._scaling)
+
+
+class TileValPool:
+    """Crops that cover every tile."""
+
+    def __init__(self, pairs: Sequence[TilePair], scaling: Scaling, tile_px: int) -> None:
+        self._scaling = scaling
+        self._crops = [
+            (pair, crop)
+            for pair in pairs
+            for crop in tiles_of(Window(0, 0, pair.height, pair.width), tile_px)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._crops)
+
+    def draw(self, key: int) -> Sample:
+        """The crop at this place."""
+        pair, crop = self._crops[key]
+        return pair.read(crop, self._scaling)
+
+
+def open_tile_pools(config: TrainConfig, data: TilesConfig) -> tuple[TileTrainPool, TileValPool]:
+    """Pair and check all tiles, and split them.
+
+    Raises:
+        LabelError: An image has no label, a pair's sizes differ, or a label holds an unknown class.
+        SceneError: An image cannot be read.
+        BandError: An image's bands do not fit.
+    """
+    pairs = find_pairs(config, data, data.images, data.labels)
+    if data.val_images is not None and data.val_labels is not None:
+        train, val = pairs, find_pairs(config, data, data.val_images, data.val_labels)
+    else:
+        train, val = _split(pairs, config, data)
+    return (
+        TileTrainPool(train, config.scaling, config.tile_size, config.seed, data.samples_per_epoch),
+        TileValPool(val, config.scaling, config.tile_size),
+    )
+
+
+def find_pairs(
+    config: TrainConfig, data: TilesConfig, images: Path, labels: Path
+) -> list[TilePair]:
+    """Pair the tiles of two folders by stem and check every pair."""
+    by_stem = {path.stem: path for path in rasters_in(labels)}
+    paths = [path for path in rasters_in(images) if path.match(data.pattern)]
+    if images == labels:
+        paths = [path for path in paths if not path.stem.endswith(data.label_suffix)]
+    if not paths:
+        raise SceneError(f"{images} holds no image tile that matches {data.pattern!r}")
+    missing = [path for path in paths if path.stem + data.label_suffix not in by_stem]
+    if missing:
+        raise LabelError(
+            f"{len(missing)} of {len(paths)} image tiles have no label in {labels}: "
+            f"{missing[0].name} needs {missing[0].stem}{data.label_suffix} with the suffix of a "
+            "raster"
+        )
+    names = [band.name for band in config.bands]
+    ids = {c.id for c in config.classes} | {IGNORE}
+    return [
+        _checked_pair(path, by_stem[path.stem + data.label_suffix], names, data.bands, ids)
+        for path in paths
+    ]
+
+
+def read_label(path: Path) -> NDArray[np.uint8]:
+    """A label tile's class ids (H, W); 255 where it has no data."""
+    with _open(path) as label:
+        values = label.read(1)
+        valid = label.read_masks(1) > 0 if label.nodata is not None else True
+    return np.where(valid & (values >= 0) & (values < IGNORE), values, IGNORE).astype(np.uint8)
+
+
+def describe_tile(path: Path) -> tuple[tuple[str, ...], int]:
+    """Names of an image tile's bands, without alpha, and its longer side in pixels."""
+    with _open(path) as image:
+        labels, side = band_labels(image), max(image.shape)
+    names = (labels[band - 1].name for band in choose_bands(labels, None, None, str(path)))
+    return tuple(names), side
+
+
+def _checked_pair(
+    image_path: Path,
+    label_path: Path,
+    names: Sequence[str],
+    bands: Sequence[int] | None,
+    ids: set[int],
+) -> TilePair:
+    with _open(image_path) as image:
+        height, width = image.shape
+        chosen = choose_bands(band_labels(image), names, bands, str(image_path))
+    with _open(label_path) as label:
+        if label.shape != (height, width):
+            raise LabelError(
+                f"{image_path} is {height} x {width} pixels, but its label {label_path} is "
+                f"{label.shape[0]} x {label.shape[1]}: both must have one grid"
+            )
+        if label.count != 1:
+            raise LabelError(
+                f"{label_path} has {label.count} bands: a label is one band of class ids"
+            )
+        values = label.read(1)
+        valid = label.read_masks(1) > 0 if label.nodata is not None else True
+    unknown = sorted(set(np.unique(values[valid]).tolist()) - ids)
+    if unknown:
+        shown = ", ".join(str(value) for value in unknown[:10])
+        raise LabelError(
+            f"{label_path} holds the values {shown}, which the configuration does not name: its "
+            f"class ids are {', '.join(str(i) for i in sorted(ids - {IGNORE}))} ({IGNORE} is "
+            "ignored)"
+        )
+    return TilePair(image_path, label_path, height, width, tuple(chosen))
+
+
+def _split(
+    pairs: list[TilePair], config: TrainConfig, data: TilesConfig
+) -> tuple[list[TilePair], list[TilePair]]:
+    if len(pairs) < 2:
+        raise LabelError(
+            f"{data.images} holds a single tile, which cannot be split into training and "
+            "validation: add tiles, or give val_images and val_labels"
+        )
+    order = np.random.default_rng(config.split.seed).permutation(len(pairs))
+    count = min(max(1, round(config.split.fraction * len(pairs))), len(pairs) - 1)
+    return [pairs[i] for i in sorted(order[count:])], [pairs[i] for i in sorted(order[:count])]
+
+
+def rasters_in(folder: Path) -> list[Path]:
+    """The rasters of a folder of tiles, by name.
+
+    Raises:
+        SceneError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise SceneError(f"{folder}: there is no such folder of tiles")
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+
+
+def _open(path: Path) -> rasterio.DatasetReader:
+    with warnings.catch_warnings():
+        # Tiles are matched by name, so they need no place on the ground.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            return rasterio.open(path)
+        except RasterioError as error:
+            raise SceneError(f"{path} cannot be read as a raster ({error})") from None
+
+
+def _scaled(
+    values: NDArray[np.float32], valid: NDArray[np.bool_], scaling: Scaling
+) -> NDArray[np.float32]:
+    """Scaled values; percentiles are those of the tile."""
+    if scaling.kind == "linear":
+        scaled = values * np.float32(scaling.scale) + np.float32(scaling.offset)
+    elif not valid.any():
+        return values
+    else:
+        low, high = np.percentile(values[:, valid], [scaling.low, scaling.high], axis=1)
+        span = np.where(high > low, high - low, 1)
+        scaled = (values - low[:, None, None]) / span[:, None, None]
+    if scaling.clip is not None:
+        scaled = scaled.clip(*scaling.clip)
+    return np.asarray(scaled, dtype=np.float32)
+
+
+def _cut(layer: NDArray, window: Window, fill: int = 0) -> NDArray:
+    """A window of (..., H, W), filled beyond the edges."""
+    height, width = layer.shape[-2:]
+    inside = window.clipped(height, width)
+    cut = np.full((*layer.shape[:-2], window.height, window.width), fill, dtype=layer.dtype)
+    rows, columns = inside.slices_within(window)
+    cut[..., rows, columns] = layer[
+        ...,
+        inside.row : inside.row + inside.height,
+        inside.column : inside.column + inside.width,
+    ]
+    return cut

@@ -1,0 +1,123 @@
+"""Class probabilities by rows to finished polygons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import geopandas as gpd
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from geoconvlora.vector.classes import wanted_ids
+from geoconvlora.vector.features import FeatureTable
+from geoconvlora.vector.holes import Holes
+from geoconvlora.vector.instances import InstanceStream, ObjectRows
+from geoconvlora.vector.options import PolygonOptions
+from geoconvlora.vector.parts import NOTHING
+from geoconvlora.vector.regions import BLOCK_ROWS, Regions, RegionTracer
+from geoconvlora.weights.card import ClassInfo, InstanceRule
+
+
+class MapPolygons:
+    """Polygons of a map that arrives by rows; the same whatever the heights of the feeds are.
+
+    Args:
+        geobox: Grid of the probabilities.
+        classes: The model's classes, ids 0 to K - 1.
+        rule: How probabilities become objects; None: regions of the most probable class.
+        options: What the user asked for.
+        scene: Name of the scene, an attribute of every polygon.
+        model: Name of the model, likewise.
+        block_rows: Rows that are worked on at a time; outlines depend on it by little.
+
+    Raises:
+        ConfigError: ``options.classes`` names a class that is not there.
+        SceneError: The grid has no CRS.
+
+    Example:
+        >>> import numpy as np
+        >>> from affine import Affine
+        >>> grid = GeoBox((2, 4), Affine(10, 0, 500000, 0, -10, 5000000), "EPSG:32631")
+        >>> classes = [ClassInfo(id=0, name="water", color="#0000ff"),
+        ...            ClassInfo(id=1, name="land", color="#00ff00")]
+        >>> polygons = MapPolygons(geobox=grid, classes=classes, rule=None,
+        ...                        options=PolygonOptions(), scene="s", model="m")
+        >>> probabilities = np.full((2, 2, 4), 0.25, np.float32)
+        >>> probabilities[1, :, 2:] = 0.75
+        >>> early = polygons.feed(probabilities, np.ones((2, 4), bool))
+        >>> polygons.finish()[["class", "confidence"]].values.tolist()
+        [['water', 0.25], ['land', 0.75]]
+    """
+
+    def __init__(
+        self,
+        *,
+        geobox: GeoBox,
+        classes: Sequence[ClassInfo],
+        rule: InstanceRule | None,
+        options: PolygonOptions,
+        scene: str,
+        model: str,
+        block_rows: int = BLOCK_ROWS,
+    ) -> None:
+        self._rule = rule
+        self._names = (
+            {c.id: c.name for c in classes} if rule is None else {rule.interior: rule.name}
+        )
+        self._wanted = wanted_ids(self._names, options.classes, f"model '{model}'")
+        minimum = options.min_area_m2
+        if minimum is None:
+            minimum = 0.0 if rule is None else rule.min_area_m2
+        self._table = FeatureTable(
+            geobox,
+            scene=scene,
+            model=model,
+            min_area_m2=minimum,
+            min_confidence=0.0 if rule is None else rule.min_extent,
+        )
+        limit = options.fill_holes_m2
+        self._tracer = RegionTracer(
+            geobox.width,
+            simplify_px=options.simplify_px,
+            holes=Holes(limit, self._table.areas) if limit else None,
+            block_rows=block_rows,
+        )
+        self._objects = (
+            None if rule is None else InstanceStream(geobox.width, rule, block_rows=block_rows)
+        )
+
+    def feed(
+        self, probabilities: NDArray[np.float32], valid: NDArray[np.bool_]
+    ) -> gpd.GeoDataFrame:
+        """Take the next rows; return the polygons that they complete.
+
+        Args:
+            probabilities: ``(K, h, W)``, 0 to 1, by class id.
+            valid: ``(h, W)``; other pixels belong to no polygon.
+
+        Returns:
+            Polygons with the columns of the schema, maybe none.
+        """
+        if self._objects is not None:
+            return self._rows(self._trace(self._objects.feed(probabilities, valid)))
+        best = probabilities.argmax(axis=0)
+        weight = np.take_along_axis(probabilities, best[None], axis=0)[0]
+        drawn = valid & np.isin(best, list(self._wanted))
+        return self._rows([self._tracer.feed(np.where(drawn, best, NOTHING), weight)])
+
+    def finish(self) -> gpd.GeoDataFrame:
+        """Return the polygons that were still open; nothing may be fed afterwards."""
+        done = [] if self._objects is None else self._trace(self._objects.finish())
+        return self._rows([*done, self._tracer.finish()])
+
+    def _trace(self, blocks: Iterable[ObjectRows]) -> list[Regions]:
+        done = []
+        for block in blocks:
+            self._tracer.relabel(block.former, block.current)
+            done.append(self._tracer.feed(block.labels, block.extent))
+        return done
+
+    def _rows(self, regions: list[Regions]) -> gpd.GeoDataFrame:
+        class_id = None if self._rule is None else self._rule.interior
+        return self._table.rows(Regions.join(regions), self._names, class_id=class_id)

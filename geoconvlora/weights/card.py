@@ -1,0 +1,143 @@
+"""The model card: everything a model file says of itself, as frozen types."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+FORMAT_VERSION: Literal[1] = 1
+"""Version of the model file's layout; another one is refused."""
+
+TaskKind = Literal["classes", "instances"]
+
+
+class Frozen(BaseModel):
+    """Immutable, and strict about unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BaseWeights(Frozen):
+    """The frozen encoder that an adapter belongs to."""
+
+    name: str
+    """Catalogue name (``vit_t-fields``) or file name (``sam_vit_b_01ec64.pth``)."""
+    size: Literal["vit_t", "vit_b", "vit_l", "vit_h"]
+    sha256: str | None = None
+    """Of the base weights' file; None where the encoder's own tensors travel in the model file."""
+
+
+class ClassInfo(Frozen):
+    """One class of the map; ``id`` is the value in class rasters."""
+
+    id: int = Field(ge=0, le=254)
+    name: str
+    color: str = Field(pattern=r"^#[0-9a-fA-F]{6}$")
+
+
+class Band(Frozen):
+    """One input band, in the order of the network's input channels."""
+
+    name: str
+    """Free name; ``red green blue nir`` and the like let bands be found by name or colour."""
+    mean: float
+    std: float = Field(gt=0)
+    """Of the values after scaling: the network sees ``(scaled - mean) / std``."""
+
+
+class Scaling(Frozen):
+    """From stored values to what ``mean`` and ``std`` are given in.
+
+    ``linear``: ``stored * scale + offset``.
+    ``percentile``: per scene and band, the ``low`` and ``high`` percentiles of the scene's valid
+    pixels become 0 and 1 (not clipped beyond ``clip``); radiometry-proof.
+    """
+
+    kind: Literal["linear", "percentile"] = "linear"
+    scale: float = 1.0
+    offset: float = 0.0
+    low: float = 2.0
+    high: float = 98.0
+    clip: tuple[float, float] | None = None
+
+
+class Resolution(Frozen):
+    """Ground sampling distance that the network knows, and what to do with another one."""
+
+    gsd_m: float | None = Field(default=None, gt=0)
+    """Pixel size of the network's input; None: whatever the scene has."""
+    min_gsd_m: float | None = None
+    max_gsd_m: float | None = None
+    """Range of scenes' pixel sizes that the model accepts."""
+    outside: Literal["refuse", "warn"] = "warn"
+
+
+class InstanceRule(Frozen):
+    """How class probabilities become objects (``task='instances'``)."""
+
+    interior: int
+    """Class id of an object's inside."""
+    boundary: int
+    """Class id of the line between objects."""
+    seed_threshold: float = 0.5
+    """Seeds are 4-connected components where P(interior) exceeds this."""
+    extent_threshold: float = 0.5
+    """Objects grow where P(interior) + P(boundary) exceeds this."""
+    min_extent: float = 0.0
+    """Objects whose mean P(interior) + P(boundary) is lower are dropped."""
+    min_area_m2: float = 0.0
+    name: str = "field"
+    """Class name of the objects' polygons."""
+
+
+class TrainingRecord(Frozen):
+    """Where the weights come from."""
+
+    data: tuple[str, ...] = ()
+    """One line a data set: name, licence."""
+    seed: int | None = None
+    epochs: int | None = None
+    samples: int | None = None
+    config: dict[str, Any] = Field(default_factory=dict)
+    versions: dict[str, str] = Field(default_factory=dict)
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+class ModelCard(Frozen):
+    """All that prediction needs to know; anything that it does not say is not assumed."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    name: str
+    description: str = ""
+    limits: str = ""
+    licence: str = "unknown"
+    task: TaskKind
+    base: BaseWeights
+    method: str
+    method_settings: dict[str, Any] = Field(default_factory=dict)
+    decoder: dict[str, Any] = Field(default_factory=dict)
+    """Settings of :class:`geoconvlora.sam.PromptFreeDecoder`."""
+    classes: tuple[ClassInfo, ...] = Field(min_length=1)
+    bands: tuple[Band, ...] = Field(min_length=1)
+    scaling: Scaling = Scaling()
+    nodata: float | None = None
+    """Stored value that means 'no data' where the scene itself declares none."""
+    resolution: Resolution = Resolution()
+    tile_size: int = Field(default=256, ge=32)
+    """Side of the network's input in pixels of its own grid; a multiple of 16."""
+    overlap: int | None = None
+    """Pixels that neighbouring tiles share; None: a quarter of the tile."""
+    instances: InstanceRule | None = None
+    training: TrainingRecord = TrainingRecord()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelCard:
+        ids = [c.id for c in self.classes]
+        if ids != list(range(len(ids))):
+            raise ValueError(f"class ids must be 0, 1, 2, ... in order, not {ids}")
+        if self.tile_size % 16:
+            raise ValueError(f"tile_size {self.tile_size} is not a multiple of 16")
+        if (self.task == "instances") != (self.instances is not None):
+            raise ValueError("task 'instances' and the instance rule go together")
+        return self

@@ -1,0 +1,173 @@
+"""Model files: an adapter, a decoder and the card, in one safetensors file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+
+from geoconvlora.errors import ModelFileError
+from geoconvlora.weights.card import FORMAT_VERSION, ModelCard
+from geoconvlora.weights.catalogue import find_base, find_model, sha256_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from geoconvlora.sam import Segmenter
+
+CARD_KEY = "geoconvlora"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network that is ready to predict, and what its file says of it."""
+
+    card: ModelCard
+    network: Segmenter
+
+
+def read_card(name: str | Path) -> ModelCard:
+    """Read a model's card, without torch.
+
+    Args:
+        name: A bundled model's name, or a model file.
+
+    Raises:
+        ModelFileError: The file is missing or damaged, or of an unknown format version.
+    """
+    path = find_model(name)
+    try:
+        with safe_open(path, framework="np") as file:
+            text = (file.metadata() or {}).get(CARD_KEY)
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(
+            f"{path} is damaged or no model file ({error}): get it again"
+        ) from None
+    if text is None:
+        raise ModelFileError(f"{path} has no model card: it was not written by geoconvlora")
+    try:
+        content = json.loads(text)
+        version = content.get("format_version")
+        if version != FORMAT_VERSION:
+            raise ModelFileError(
+                f"{path} has format version {version}, this package reads {FORMAT_VERSION}: "
+                "use the geoconvlora that wrote it, or train again"
+            )
+        return ModelCard.model_validate(content)
+    except (ValueError, AttributeError, ValidationError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ModelFileError(f"{path}: its model card cannot be read ({reason})") from None
+
+
+def load(
+    name: str | Path = "fields", *, device: str = "cpu", base: str | Path | None = None
+) -> Model:
+    """Load a model.
+
+    Args:
+        name: A bundled model's name, or a model file.
+        device: Where the network goes, as torch names it.
+        base: The base weights' file, where it is not bundled or in the weights folder.
+
+    Returns:
+        The model, in evaluation mode.
+
+    Raises:
+        ModelFileError: The file is damaged, of an unknown format, or for other base weights.
+        WeightsError: The base weights are not there.
+
+    Example:
+        >>> import geoconvlora
+        >>> model = geoconvlora.load("fields")
+        >>> [c.name for c in model.card.classes]
+        ['background', 'field', 'boundary']
+    """
+    card = read_card(name)
+    path = find_model(name)
+    from geoconvlora.adapters import attach
+    from geoconvlora.sam import build_segmenter
+
+    base_path = _base_of(path, card, base)
+    network = build_segmenter(
+        card.base.size,
+        classes=len(card.classes),
+        bands=len(card.bands),
+        checkpoint=base_path,
+        decoder=card.decoder,
+    )
+    attach(network.encoder, card.method, **card.method_settings)
+    _load_tensors(path, network)
+    network.requires_grad_(False)
+    return Model(card, network.to(device).eval())
+
+
+def _base_of(path: Path, card: ModelCard, base: str | Path | None) -> Path | None:
+    if card.base.sha256 is None:
+        return None
+    base_path = find_base(base or card.base.name)
+    found = sha256_of(base_path)
+    if found != card.base.sha256:
+        raise ModelFileError(
+            f"{path} is for the base weights {card.base.name} with sha256 "
+            f"{card.base.sha256[:16]}..., but {base_path} has {found[:16]}...: give the right file"
+        )
+    return base_path
+
+
+def own_tensors(network: Segmenter) -> dict[str, Tensor]:
+    """What a model file stores: the decoder, and the encoder's trained and added tensors."""
+    from geoconvlora.adapters import adapter_tensor_names
+
+    state = network.state_dict()
+    own = {f"encoder.{name}" for name in adapter_tensor_names(network.encoder)}
+    return {k: v for k, v in state.items() if k.startswith("decoder.") or k in own}
+
+
+def _load_tensors(path: Path, network: Segmenter) -> None:
+    expected = own_tensors(network)
+    try:
+        with safe_open(path, framework="pt") as file:
+            stored = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(f"{path} is damaged ({error}): get it again") from None
+    wrong = [k for k in expected if k not in stored or stored[k].shape != expected[k].shape]
+    wrong += [k for k in stored if k not in expected]
+    if wrong:
+        raise ModelFileError(
+            f"{path}: {len(wrong)} tensors (such as {wrong[0]}) do not fit what its card "
+            "describes: the file is damaged or was changed"
+        )
+    network.load_state_dict({k: v.to(expected[k].dtype) for k, v in stored.items()}, strict=False)
+
+
+def save_model(
+    path: str | Path,
+    network: Segmenter,
+    card: ModelCard,
+    *,
+    half: bool = False,
+    overwrite: bool = False,
+) -> Path:
+    """Write a model file: adapter, decoder and card.
+
+    Args:
+        path: A ``.safetensors`` file.
+        network: Its decoder and the tensors of its adapter are written, not the frozen encoder.
+        card: What to say of it.
+        half: Store 16-bit floats.
+        overwrite: Replace a file that exists.
+
+    Returns:
+        The path.
+
+    Raises:
+        OutputError: The file exists, or cannot be written.
+    """
+    from geoconvlora.weights.files import write_tensors
+
+    text = card.model_dump_json()
+    return write_tensors(Path(path), own_tensors(network), {CARD_KEY: text}, half, overwrite)

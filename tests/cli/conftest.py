@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cli_inputs import ROOT, make_card, write_card, write_scene
+
+from geoconvlora.adapters import attach
+from geoconvlora.sam import build_segmenter
+from geoconvlora.weights import save_model
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def model_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A compact segmenter with random weights."""
+    torch.manual_seed(0)
+    network = build_segmenter("vit_t", classes=2)
+    attach(network.encoder, "full")
+    return save_model(tmp_path_factory.mktemp("model") / "test.safetensors", network, make_card())
+
+
+@pytest.fixture
+def card_file(tmp_path: Path) -> Callable[..., Path]:
+    """Write such a file in the test's folder."""
+
+    def write(**changes: Any) -> Path:
+        return write_card(tmp_path / "card.safetensors", **changes)
+
+    return write
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    """A scene of 80 x 100 pixels with three bands and a nodata corner."""
+    return write_scene(tmp_path / "scene.tif")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run the command line as its own process, in the test's folder."""
+
+    def call(*arguments: object, python: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *python, "-m", "geoconvlora", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        )
+
+    return call

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from geoconvlora.errors import ConfigError, OutputError
+from geoconvlora.inference.outputs import plan_outputs
+
+
+def plan(out, probs=None, inputs=(), overwrite=False):
+    return plan_outputs(out, probs, inputs=list(inputs), overwrite=overwrite)
+
+
+def test_suffix_decides(tmp_path: Path) -> None:
+    names = ["a.gpkg", "b.FGB", "c.parquet", "d.geojson", "e.tif"]
+    made = plan([tmp_path / name for name in names], tmp_path / "p.tif")
+    assert [p.name for p in made.polygons] == names[:4]
+    assert [p.name for p in made.classes] == ["e.tif"]
+    assert made.probabilities == tmp_path / "p.tif"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["map.shp", "map", "map.png"])
+def test_unknown_suffix_is_refused_with_those_known(tmp_path: Path, name: str) -> None:
+    with pytest.raises(
+        OutputError, match=r"\.gpkg \.fgb \.parquet \.geojson \(polygons\) or \.tif"
+    ):
+        plan(tmp_path / name)
+
+
+def test_probabilities_must_be_tif(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"name it \.tif"):
+        plan(tmp_path / "a.gpkg", tmp_path / "p.png")
+
+
+def test_existing_file_needs_overwrite(tmp_path: Path) -> None:
+    path = tmp_path / "a.gpkg"
+    path.write_text("mine")
+    with pytest.raises(OutputError, match=r"exists.*--overwrite"):
+        plan(path)
+    assert plan(path, overwrite=True).files == (path,)
+    assert path.read_text() == "mine"
+
+
+def test_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="does not exist; make it first"):
+        plan(tmp_path / "no" / "a.gpkg")
+
+
+def test_folder_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch) -> None:
+    def denied(self: Path, *args: object, **kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "touch", denied)  # root may write everywhere
+    with pytest.raises(OutputError, match="cannot be written"):
+        plan(tmp_path / "a.gpkg")
+
+
+def test_folder_as_output_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.gpkg").mkdir()
+    with pytest.raises(OutputError, match="is a folder"):
+        plan(tmp_path / "a.gpkg", overwrite=True)
+
+
+def test_output_may_not_be_the_scene(tmp_path: Path) -> None:
+    scene = tmp_path / "scene.tif"
+    scene.touch()
+    with pytest.raises(ConfigError, match="named twice"):
+        plan(tmp_path / "x" / ".." / "scene.tif", inputs=[str(scene)], overwrite=True)
+
+
+def test_one_name_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="named twice"):
+        plan(tmp_path / "a.tif", tmp_path / "a.tif")
+
+
+def test_nothing_to_write_is_refused() -> None:
+    with pytest.raises(ConfigError, match="nothing to write"):
+        plan([])

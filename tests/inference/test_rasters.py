@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from odc.geo.geobox import GeoBox
+from rasterio.transform import Affine
+
+from geoconvlora.inference.rasters import ClassRaster, ProbabilityRaster
+from geoconvlora.inference.rows import MapRows
+from geoconvlora.weights.card import ClassInfo
+
+BOX = GeoBox((50, 700), Affine(10, 0, 600_000, 0, -10, 5_600_000), "EPSG:32631")
+CLASSES = [ClassInfo(id=0, name="a", color="#102030"), ClassInfo(id=1, name="b", color="#ffeedd")]
+RNG = np.random.default_rng(4)
+PROBABILITIES = RNG.random((2, 50, 700)).astype(np.float32)
+VALID = RNG.random((50, 700)) < 0.8
+
+
+def feed(raster, heights=(20, 7, 23)) -> None:
+    row = 0
+    for height in heights:
+        rows = slice(row, row + height)
+        raster.feed(MapRows(row, PROBABILITIES[:, rows], VALID[rows]))
+        row += height
+
+
+def test_class_raster_is_a_cog_with_colours_nodata_and_tags(tmp_path: Path) -> None:
+    path = tmp_path / "map.tif"
+    with ClassRaster(path, BOX, CLASSES, model="m") as raster:
+        feed(raster)
+        raster.finish()
+        assert not path.exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["map.tif"]
+    with rasterio.open(path) as dataset:
+        found = dataset.read(1)
+        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert (dataset.dtypes, dataset.nodata) == (("uint8",), 255)
+        assert dataset.overviews(1) == [2]
+        colors = dataset.colormap(1)
+        assert (colors[0], colors[1]) == ((16, 32, 48, 255), (255, 238, 221, 255))
+        assert json.loads(dataset.tags()["GEOCONVLORA_CLASSES"])[1] == {
+            "id": 1,
+            "name": "b",
+            "color": "#ffeedd",
+        }
+        assert dataset.tags()["GEOCONVLORA_MODEL"] == "m"
+        assert dataset.crs.to_epsg() == 32631
+        assert dataset.transform.almost_equals(BOX.affine)
+    np.testing.assert_array_equal(found, np.where(VALID, PROBABILITIES.argmax(axis=0), 255))
+
+
+def test_probability_raster_is_exact_and_nan_where_invalid(tmp_path: Path) -> None:
+    path = tmp_path / "probs.tif"
+    with ProbabilityRaster(path, BOX, CLASSES, model="m") as raster:
+        feed(raster)
+        raster.finish()
+    with rasterio.open(path) as dataset:
+        assert dataset.descriptions == ("a", "b")
+        assert np.isnan(dataset.nodata)
+        np.testing.assert_array_equal(dataset.read(), np.where(VALID, PROBABILITIES, np.nan))
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("finished", [False, True])
+def test_error_leaves_the_former_file_and_nothing_else(tmp_path, error, finished) -> None:
+    path = tmp_path / "map.tif"
+    path.write_text("former")
+
+    def interrupted() -> None:
+        with ClassRaster(path, BOX, CLASSES, model="m") as raster:
+            feed(raster)
+            if finished:
+                raster.finish()
+            raise error
+
+    with pytest.raises(error):
+        interrupted()
+    assert [p.name for p in tmp_path.iterdir()] == ["map.tif"]
+    assert path.read_text() == "former"

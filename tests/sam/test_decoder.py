@@ -1,0 +1,67 @@
+import pytest
+import torch
+
+from geoconvlora.errors import ConfigError
+from geoconvlora.sam import SIZES, PromptFreeDecoder, build_segmenter
+from geoconvlora.sam.decoder import DecoderSettings
+
+
+def decoder(classes: int, **settings: object) -> PromptFreeDecoder:
+    return PromptFreeDecoder(SIZES["vit_t"], classes, 3, DecoderSettings(**settings)).eval()
+
+
+def test_binary_decoder_has_the_papers_parameter_count() -> None:
+    with torch.device("meta"):
+        paper = PromptFreeDecoder(SIZES["vit_b"], 2, settings=DecoderSettings(head="binary"))
+    assert sum(p.numel() for p in paper.parameters()) == 3_505_536
+
+
+def test_binary_probability_is_the_masks_sigmoid() -> None:
+    net = decoder(2, head="binary")
+    logits = net(torch.randn(1, 64, 4, 6), torch.zeros(1, 3, 64, 96))
+    assert logits.shape == (1, 2, 16, 24)
+    torch.testing.assert_close(logits.softmax(1)[:, 1], logits[:, 1].sigmoid())
+
+
+def test_classification_head_sums_over_queries() -> None:
+    net = decoder(3, queries=4)
+    queries, masks = torch.randn(2, 4, 64), torch.randn(2, 4, 5, 7)
+    found = net._combine(queries, masks).exp()
+    assert net.class_branch is not None
+    wanted = torch.zeros(2, 3, 5, 7)
+    for image in range(2):
+        for q in range(4):
+            shares = net.class_branch(queries[image, q]).softmax(0)
+            for k in range(3):
+                wanted[image, k] += shares[k] * masks[image, q].sigmoid()
+    torch.testing.assert_close(found, wanted)
+
+
+def test_shared_queries_start_as_copies() -> None:
+    net = decoder(3, queries=5, shared=True)
+    assert len(net.output_hypernetworks_mlps) == 1
+    assert torch.equal(net.mask_tokens.weight, net.mask_tokens.weight[:1].expand(5, -1))
+
+
+@pytest.mark.parametrize("stem", [False, True])
+@pytest.mark.parametrize("head", ["classification", "direct"])
+def test_segmenter_gives_logits_at_the_images_size(stem: bool, head: str) -> None:
+    net = build_segmenter("vit_t", classes=4, bands=5, decoder={"head": head, "stem": stem})
+    assert net(torch.randn(2, 5, 64, 96)).shape == (2, 4, 64, 96)
+
+
+def test_subpixels_of_a_mask_lie_where_their_features_say() -> None:
+    net = decoder(1, head="direct", stem=True)
+    features = torch.zeros(1, 16 * 4, 2, 2)
+    features[0, 5 * 4 + 1, 1, 0] = 1.0
+    weights = torch.zeros(1, 1, 16)
+    weights[0, 0, 5] = 2.0
+    mask = net._masks(weights, features)
+    assert mask.shape == (1, 1, 4, 4)
+    assert mask[0, 0, 2, 1] == 2.0
+    assert mask.sum() == 2.0
+
+
+def test_unknown_settings_are_refused() -> None:
+    with pytest.raises(ConfigError, match="queries"):
+        build_segmenter("vit_t", classes=2, decoder={"colour": 3})

@@ -1,0 +1,90 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from geoconvlora.errors import ConfigError
+from geoconvlora.training.config_file import differing_keys, load_config, save_config
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+BASE = CONFIGS / "fields_base.yaml"
+
+
+def edited(tmp_path: Path, **changes: Any) -> Path:
+    path = tmp_path / "edited.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(BASE.read_text()) | changes))
+    return path
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda p: p.stem)
+def test_every_configuration_of_the_repository_is_valid(path: Path) -> None:
+    load_config(path)
+
+
+def test_override_beats_file_and_none_does_not() -> None:
+    plain = load_config(BASE)
+    changed = load_config(BASE, {"optim.epochs": 3, "optim.lr": None})
+    assert changed.optim.epochs == 3
+    assert changed.optim.lr == plain.optim.lr
+
+
+def test_numbers_that_yaml_reads_as_text_are_numbers(tmp_path: Path) -> None:
+    path = edited(tmp_path, optim=None)
+    path.write_text(path.read_text().replace("optim: null", "optim: {lr: 1e-3}"))
+    assert yaml.safe_load(path.read_text())["optim"]["lr"] == "1e-3"
+    assert load_config(path).optim.lr == 0.001
+
+
+def test_saved_configuration_reads_back_equal(tmp_path: Path) -> None:
+    config = load_config(BASE, {"tile_size": 128})
+    save_config(config, tmp_path / "saved.yaml")
+    assert load_config(tmp_path / "saved.yaml") == config
+
+
+def test_differing_keys_are_dotted() -> None:
+    one, other = load_config(BASE), load_config(BASE, {"optim.lr": 5e-4, "seed": 9})
+    assert differing_keys(one, other) == ["optim.lr", "seed"]
+    assert differing_keys(one, one) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"optim": {"learning_rate": 1}}, ["optim.learning_rate", "unknown key", "weight_decay"]),
+        ({"optim": {"lr": -1}}, ["optim.lr", "greater than 0", "-1"]),
+        ({"colour": 1}, ["colour", "unknown key"]),
+        ({"tile_size": 100}, ["tile_size", "multiple of 16"]),
+        ({"loss": {"class_weights": [1, 2]}}, ["class_weights", "2 values for 3 classes"]),
+        ({"instances": None}, ["instances"]),
+        ({"data": {"kind": "video"}}, ["data", "video"]),
+        ({"model": {"size": "vit_t", "method": "lora"}}, ["model", "base"]),
+        ({"out": "model.pth"}, ["model.pth", ".safetensors"]),
+    ],
+)
+def test_error_names_file_and_key(tmp_path: Path, changes: dict, words: list[str]) -> None:
+    path = edited(tmp_path, **changes)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    for word in [str(path), *words]:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["a: [1", "- just\n- a list\n", "\x00\xff"])
+def test_file_that_is_no_configuration_is_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_bytes(content.encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"broken\.yaml"):
+        load_config(path)
+
+
+def test_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"none\.yaml"):
+        load_config(tmp_path / "none.yaml")
+
+
+def test_tiles_configuration_of_the_fixture_is_valid(
+    tiles_config: Callable[..., dict[str, Any]],
+) -> None:
+    assert load_config(None, tiles_config("model")).optim.epochs == 2

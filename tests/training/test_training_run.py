@@ -1,0 +1,179 @@
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from geoconvlora.errors import ConfigError, OutputError
+from geoconvlora.sam import build_segmenter
+from geoconvlora.training.config import TrainConfig
+from geoconvlora.training.config_file import load_config
+from geoconvlora.training.run import train
+from geoconvlora.weights import read_card, save_base
+
+Build = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def config(tiles_config: Build) -> Callable[..., TrainConfig]:
+    return lambda out, **changes: load_config(None, tiles_config(out, **changes))
+
+
+def same_weights(one: Path | None, other: Path | None) -> bool:
+    assert one is not None
+    assert other is not None
+    first, second = load_file(one), load_file(other)
+    return first.keys() == second.keys() and all(torch.equal(first[k], second[k]) for k in first)
+
+
+def scores(run_folder: Path) -> list[dict[str, str]]:
+    with (run_folder / "metrics.csv").open(newline="") as file:
+        return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
+
+
+def test_one_seed_gives_the_same_weights_and_another_does_not(
+    config: Callable[..., TrainConfig],
+) -> None:
+    once = {"optim.epochs": 1}
+    one, two = train(config("one", **once)), train(config("two", **once))
+    assert same_weights(one.model, two.model)
+    assert not same_weights(one.model, train(config("three", seed=5, **once)).model)
+
+
+def test_number_of_workers_changes_nothing(config: Callable[..., TrainConfig]) -> None:
+    alone = train(config("alone", **{"optim.epochs": 1}))
+    helped = train(config("helped", **{"optim.epochs": 1}, num_workers=2))
+    assert same_weights(alone.model, helped.model)
+
+
+def test_resumed_run_equals_an_unbroken_one(config: Callable[..., TrainConfig]) -> None:
+    changes = {"optim.epochs": 3, "augment.brightness": 0.2, "optim.accumulate": 2}
+    unbroken = train(config("unbroken", **changes))
+    broken = config("broken", **changes)
+    stopped = train(broken, max_minutes=1e-6)
+    assert (stopped.model, stopped.epochs) == (None, 1)
+    resumed = train(broken, resume=True)
+    assert (resumed.epochs, resumed.best_epoch) == (3, unbroken.best_epoch)
+    assert same_weights(unbroken.model, resumed.model)
+    assert scores(unbroken.run_folder) == scores(resumed.run_folder)
+
+
+def test_interrupted_run_keeps_its_epochs(config: Callable[..., TrainConfig]) -> None:
+    def interrupt(line: str) -> None:
+        if line.startswith("epoch 2"):
+            raise KeyboardInterrupt
+
+    broken = config("broken", **{"optim.epochs": 3})
+    with pytest.raises(KeyboardInterrupt):
+        train(broken, report=interrupt)
+    assert not broken.out.exists()
+    resumed = train(broken, resume=True)
+    assert resumed.epochs == len(scores(resumed.run_folder)) == 3
+
+
+def test_model_file_tells_all_of_the_run(config: Callable[..., TrainConfig], tiles: Path) -> None:
+    base = save_base(tiles / "tiny.safetensors", build_segmenter("vit_t", classes=2))
+    result = train(
+        config(
+            "adapted",
+            **{
+                "model.base": str(base),
+                "model.method": "conv-lora",
+                "model.settings": {"rank": 2},
+                "optim.epochs": 1,
+                "name": "halves",
+                "data_lines": ["made up, CC0"],
+            },
+        )
+    )
+    assert result.model is not None
+    card = read_card(result.model)
+    assert (card.name, card.method, card.task) == ("halves", "conv-lora", "classes")
+    assert card.base.sha256 is not None
+    assert [c.name for c in card.classes] == ["other", "field"]
+    assert [band.name for band in card.bands] == ["red", "green", "blue"]
+    assert card.bands[0].mean > 30
+    assert card.training.data == ("made up, CC0",)
+    assert card.training.metrics["val_mIoU"] == pytest.approx(result.metrics["val_mIoU"])
+    assert card.training.config["optim"]["epochs"] == 1
+    assert {"geoconvlora", "torch", "torchgeo"} <= card.training.versions.keys()
+
+
+def test_base_is_written_where_asked_for(config: Callable[..., TrainConfig]) -> None:
+    result = train(config("base", **{"model.export": "base", "optim.epochs": 1}))
+    assert result.model is not None
+    adapted = build_segmenter("vit_t", classes=2, checkpoint=result.model)
+    assert not torch.equal(
+        adapted.encoder.patch_embed.proj.weight,
+        build_segmenter("vit_t", classes=2).encoder.patch_embed.proj.weight,
+    )
+
+
+def test_training_learns(config: Callable[..., TrainConfig]) -> None:
+    changes = {
+        "model.decoder": {"head": "direct", "stem": True},
+        "data.samples_per_epoch": 24,
+        "optim.epochs": 4,
+        "optim.lr": 2e-3,
+    }
+    result = train(config("learnt", **changes))
+    assert result.metrics["val_mIoU"] > 0.8
+
+
+def test_nothing_is_left_beside_model_and_run_folder(
+    config: Callable[..., TrainConfig], tiles: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tiles / "elsewhere").mkdir()
+    monkeypatch.chdir(tiles / "elsewhere")
+    train(config("model", **{"optim.epochs": 1}))
+    assert not list((tiles / "elsewhere").iterdir())
+    names = {path.name for path in tiles.iterdir()} - {"images", "labels", "elsewhere"}
+    assert names == {"model.safetensors", "model.run"}
+    files = {path.name for path in (tiles / "model.run").iterdir()}
+    assert files == {"config.yaml", "metrics.csv", "best.ckpt", "last.ckpt"}
+
+
+def test_existing_model_is_kept_without_overwrite(config: Callable[..., TrainConfig]) -> None:
+    wanted = config("model")
+    wanted.out.write_text("precious")
+    with pytest.raises(OutputError, match=r"model\.safetensors exists"):
+        train(wanted)
+    assert wanted.out.read_text() == "precious"
+
+
+def test_unfinished_run_is_kept_without_overwrite(config: Callable[..., TrainConfig]) -> None:
+    wanted = config("model")
+    train(wanted, max_minutes=1e-6)
+    with pytest.raises(OutputError, match="--resume"):
+        train(wanted)
+    with pytest.raises(ConfigError, match=r"another optim\.lr, seed"):
+        train(config("model", **{"optim.lr": 1e-5, "seed": 9}), resume=True)
+
+
+def test_nothing_to_resume_is_refused(config: Callable[..., TrainConfig]) -> None:
+    with pytest.raises(ConfigError, match="without --resume"):
+        train(config("model"), resume=True)
+
+
+def test_missing_folder_is_refused(config: Callable[..., TrainConfig], tiles: Path) -> None:
+    with pytest.raises(OutputError, match="none"):
+        train(config("model"), out=tiles / "none" / "model.safetensors")
+
+
+def test_rehearsal_writes_nothing(config: Callable[..., TrainConfig], tiles: Path) -> None:
+    before = set(tiles.iterdir())
+    assert train(config("model"), dry_run=True).model is None
+    assert set(tiles.iterdir()) == before
+
+
+def test_loss_that_is_not_finite_stops_with_advice(config: Callable[..., TrainConfig]) -> None:
+    with pytest.raises(ConfigError, match=r"lower optim\.lr"):
+        train(config("model", **{"optim.lr": 1e30, "optim.clip": None, "optim.epochs": 20}))

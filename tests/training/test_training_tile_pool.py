@@ -1,0 +1,93 @@
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from training_files import write_raster
+
+from geoconvlora.errors import LabelError, SceneError
+from geoconvlora.training.config_file import load_config
+from geoconvlora.training.sources import Sources, open_sources
+
+Build = Callable[..., dict[str, Any]]
+
+
+def sources(build: Build, **changes: Any) -> Sources:
+    return open_sources(load_config(None, build("model", **changes)))
+
+
+def test_parts_share_no_tile_and_every_tile_comes_once_a_round(tiles_config: Build) -> None:
+    train, val, _ = sources(tiles_config)
+    assert (len(train), len(val)) == (6, 2)
+    rounds = [
+        [train.draw(key).image.tobytes() for key in range(start, start + 6)] for start in (0, 6)
+    ]
+    assert len(set(rounds[0])) == 6
+    assert Counter(rounds[0]) == Counter(rounds[1])
+    assert rounds[0] != rounds[1]
+    assert not {val.draw(key).image.tobytes() for key in range(2)} & set(rounds[0])
+
+
+def test_larger_tiles_are_cropped_where_image_and_label_agree(tiles_config: Build) -> None:
+    train, val, _ = sources(tiles_config, tile_size=32)
+    assert len(val) == 8
+    for key in range(12):
+        sample = train.draw(key)
+        assert sample.image.shape == (3, 32, 32)
+        if len(np.unique(sample.mask)) == 2:
+            bright = sample.image[0]
+            assert bright[sample.mask == 1].min() > bright[sample.mask == 0].max()
+
+
+def test_smaller_tiles_are_padded_with_invalid_pixels(tiles_config: Build) -> None:
+    sample = sources(tiles_config, tile_size=96).train.draw(0)
+    assert sample.valid.sum() == 64 * 64
+    torch_sample = sample.to_torch()
+    assert (torch_sample["mask"][~torch_sample["valid"]] == 255).all()
+    assert (torch_sample["image"][:, ~torch_sample["valid"]] == 0).all()
+
+
+def test_sizes_that_differ_are_refused_with_both_names(tiles: Path, tiles_config: Build) -> None:
+    write_raster(tiles / "labels" / "3.tif", np.zeros((1, 60, 64), np.uint8))
+    with pytest.raises(LabelError, match=r"images/3\.tif is 64 x 64 .*labels/3\.tif is 60 x 64"):
+        sources(tiles_config)
+
+
+def test_class_id_that_the_configuration_does_not_name_is_refused(
+    tiles: Path, tiles_config: Build
+) -> None:
+    mask = np.zeros((1, 64, 64), np.uint8)
+    mask[0, 0, :3] = [7, 9, 255]
+    write_raster(tiles / "labels" / "3.tif", mask)
+    with pytest.raises(LabelError, match=r"labels/3\.tif holds the values 7, 9, .* ids are 0, 1 "):
+        sources(tiles_config)
+
+
+def test_image_without_label_is_refused(tiles: Path, tiles_config: Build) -> None:
+    (tiles / "labels" / "5.tif").unlink()
+    with pytest.raises(LabelError, match=r"1 of 8 .*5\.tif"):
+        sources(tiles_config)
+
+
+def test_suffix_pairs_labels_in_the_same_folder(tiles: Path, tiles_config: Build) -> None:
+    for label in (tiles / "labels").iterdir():
+        label.rename(tiles / "images" / f"{label.stem}_mask.tif")
+    folder = tiles / "images"
+    data = {"kind": "tiles", "images": folder, "labels": folder, "label_suffix": "_mask"}
+    assert len(sources(tiles_config, data=data).train) == 6
+
+
+def test_labels_nodata_is_ignored(tiles: Path, tiles_config: Build) -> None:
+    for index in range(8):
+        mask = np.full((1, 64, 64), 200, np.uint8)
+        mask[0, :10] = 1
+        write_raster(tiles / "labels" / f"{index}.tif", mask, nodata=200)
+    assert (sources(tiles_config).train.draw(0).mask == 255).sum() == 54 * 64
+
+
+def test_missing_folder_is_refused(tiles: Path, tiles_config: Build) -> None:
+    data = {"kind": "tiles", "images": tiles / "none", "labels": tiles / "labels"}
+    with pytest.raises(SceneError, match="none"):
+        sources(tiles_config, data=data)

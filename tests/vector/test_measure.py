@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import numpy as np
+import pyproj
+import pytest
+import shapely
+
+from geoconvlora.vector.measure import Ruler
+
+SHAPE = shapely.Polygon(
+    [(0, 0), (50, 0), (55, 20), (30, 50), (0, 50)], [[(10, 10), (10, 20), (20, 20)]]
+)
+PLACES = {
+    "utm": (32631, 500000, 5e6, 10),
+    "southern utm": (32733, 300000, 6.5e6, 10),
+    "geographic": (4326, 5, 52, 1e-4),
+    "geographic, across the antimeridian": (4326, 179.9999, -52, 1e-4),
+    "web mercator": (3857, 1e6, 7e6, 10),
+    "antarctic": (3031, 1e6, 5e5, 10),
+    "us feet": (2263, 980000, 200000, 30),
+    "equal earth": (8857, 1e6, 5e6, 10),
+    "british, other ellipsoid": (27700, 4e5, 3e5, 10),
+    "large, web mercator": (3857, 1e6, 7e6, 2000),
+    "large, laea": (3035, 4e6, 3e6, 2000),
+}
+
+
+def _reference(crs: pyproj.CRS, polygon: shapely.Polygon) -> tuple[float, float]:
+    geographic = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+    placed = shapely.transform(
+        polygon, lambda xy: np.stack(geographic.transform(xy[:, 0], xy[:, 1]), axis=1)
+    )
+    area_m2, perimeter_m = crs.get_geod().geometry_area_perimeter(placed)
+    return abs(area_m2), perimeter_m
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_area_and_perimeter_agree_with_geographiclib(place):
+    epsg, x, y, size = PLACES[place]
+    polygon = shapely.transform(SHAPE, lambda xy: xy * size + [x, y])
+    crs = pyproj.CRS(epsg)
+    area_m2, perimeter_m = Ruler(crs).measure(np.array([polygon]))
+    expected_area_m2, expected_perimeter_m = _reference(crs, polygon)
+    assert area_m2[0] == pytest.approx(expected_area_m2, rel=1e-4)
+    assert perimeter_m[0] == pytest.approx(expected_perimeter_m, rel=1e-6)
+
+
+@pytest.mark.parametrize("epsg", [3031, 3413])
+def test_a_polygon_around_the_pole_has_its_own_area(epsg):
+    crs = pyproj.CRS(epsg)
+    ring = shapely.Point(0, 0).buffer(500_000, quad_segs=64)
+    area_m2, _ = Ruler(crs).measure(np.array([ring]))
+    assert area_m2[0] == pytest.approx(_reference(crs, ring)[0], rel=1e-4)
+
+
+def test_many_polygons_are_measured_as_each_alone():
+    ruler = Ruler(pyproj.CRS(32631))
+    polygons = np.array(
+        [shapely.transform(SHAPE, lambda xy, i=i: xy * i + [5e5, 5e6]) for i in range(1, 9)]
+    )
+    together = ruler.measure(polygons)
+    alone = [ruler.measure(polygons[i : i + 1]) for i in range(8)]
+    np.testing.assert_array_equal(together[0], [a[0] for a, _ in alone])
+    np.testing.assert_array_equal(together[1], [p[0] for _, p in alone])
+
+
+def test_an_engineering_crs_is_measured_in_the_plane():
+    crs = pyproj.CRS('LOCAL_CS["site",UNIT["foot",0.3048],AXIS["x",EAST],AXIS["y",NORTH]]')
+    area_m2, perimeter_m = Ruler(crs).measure(np.array([shapely.box(0, 0, 10, 10)]))
+    assert area_m2[0] == pytest.approx(100 * 0.3048**2)
+    assert perimeter_m[0] == pytest.approx(40 * 0.3048)
+
+
+def test_another_body_is_measured_on_its_own_ellipsoid():
+    moon = pyproj.CRS("+proj=eqc +a=1737400 +b=1737400 +units=m +no_defs")
+    area_m2, _ = Ruler(moon).measure(np.array([shapely.box(0, 0, 1000, 1000)]))
+    assert area_m2[0] == pytest.approx(1e6, rel=1e-4)
+
+
+def test_no_polygons_measure_nothing():
+    area_m2, perimeter_m = Ruler(pyproj.CRS(4326)).measure(np.empty(0, object))
+    assert len(area_m2) == len(perimeter_m) == 0

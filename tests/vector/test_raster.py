@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+import typer
+from affine import Affine
+from skimage.measure import label
+from typer.testing import CliRunner
+
+from geoconvlora.cli.polygonize import polygonize as command
+from geoconvlora.errors import BandError, ConfigError, OutputError, SceneError
+from geoconvlora.vector import PolygonOptions, polygonize
+
+STEPS = PolygonOptions(simplify_px=0)
+TAGS = {
+    "GEOCONVLORA_CLASSES": json.dumps(
+        [
+            {"id": 0, "name": "background", "color": "#000000"},
+            {"id": 1, "name": "water", "color": "#0000ff"},
+            {"id": 2, "name": "wood", "color": "#00ff00"},
+        ]
+    ),
+    "GEOCONVLORA_MODEL": "lc",
+}
+
+
+def _classes(seed: int = 0, shape: tuple[int, int] = (40, 30), top: int = 3) -> np.ndarray:
+    coarse = np.random.default_rng(seed).integers(0, top, (shape[0] // 2, shape[1] // 2))
+    return np.kron(coarse, np.ones((2, 2))).astype(np.uint8)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "uint32", "int64"])
+def test_regions_of_every_integer_type_are_traced(write_raster, tmp_path, dtype):
+    values = _classes().astype(dtype)
+    result = polygonize(write_raster(values), tmp_path / "o.gpkg", options=STEPS)
+    polygons = gpd.read_file(result.path)
+    assert result.polygons == len(polygons) == label(values, background=99, connectivity=1).max()
+    for value in range(3):
+        area = polygons[polygons["class_id"] == value].area.sum()
+        assert area == pytest.approx((values == value).sum() * 100)
+        assert set(polygons["class"][polygons["class_id"] == value]) == {f"class_{value}"}
+    assert polygons["confidence"].isna().all()
+
+
+def test_negative_and_large_values_keep_their_number(write_raster, tmp_path):
+    values = np.repeat([[-5, 70000, 2**31 - 1]], 4, axis=0).astype(np.int32)
+    polygonize(write_raster(values), tmp_path / "o.gpkg", options=STEPS)
+    assert sorted(gpd.read_file(tmp_path / "o.gpkg")["class_id"]) == [-5, 70000, 2**31 - 1]
+
+
+def test_names_and_model_come_from_the_files_tags(write_raster, tmp_path):
+    path = write_raster(_classes(), tags=TAGS)
+    polygons = gpd.read_file(polygonize(path, tmp_path / "o.gpkg").path)
+    assert set(polygons["class"]) == {"water", "wood"}
+    assert set(polygons["model"]) == {"lc"}
+    assert set(polygons["scene"]) == {"map"}
+
+
+def test_chosen_classes_are_written_alone(write_raster, tmp_path):
+    path = write_raster(_classes(), tags=TAGS)
+    chosen = PolygonOptions(classes=("background", "2"))
+    result = polygonize(path, tmp_path / "o.gpkg", options=chosen)
+    assert set(result.classes) == {"background", "wood"}
+    with pytest.raises(ConfigError, match=r"'ice'.*water \(1\), wood \(2\)"):
+        polygonize(path, tmp_path / "p.gpkg", options=PolygonOptions(classes=("ice",)))
+    assert not (tmp_path / "p.gpkg").exists()
+
+
+def test_classes_can_be_chosen_by_value_without_names(write_raster, tmp_path):
+    path = write_raster(_classes())
+    options = PolygonOptions(classes=(1, "class_2"))
+    assert set(polygonize(path, tmp_path / "o.gpkg", options=options).classes) == {
+        "class_1",
+        "class_2",
+    }
+    with pytest.raises(ConfigError, match=r"class_0 \(0\)"):
+        polygonize(path, tmp_path / "p.gpkg", options=PolygonOptions(classes=(7,)))
+
+
+def test_nodata_belongs_to_no_polygon(write_raster, tmp_path):
+    values = _classes()
+    path = write_raster(values, nodata=1)
+    polygons = gpd.read_file(polygonize(path, tmp_path / "o.gpkg", options=STEPS).path)
+    assert polygons.area.sum() == pytest.approx((values != 1).sum() * 100)
+
+
+def test_a_raster_without_valid_pixels_gives_an_empty_layer_and_a_warning(write_raster, tmp_path):
+    path = write_raster(np.zeros((9, 9), np.uint8), nodata=0)
+    with pytest.warns(UserWarning, match="no valid pixel"):
+        result = polygonize(path, tmp_path / "o.gpkg")
+    assert result.polygons == 0
+    assert len(gpd.read_file(result.path)) == 0
+
+
+def test_objects_are_their_values_regions_without_zero(write_raster, tmp_path):
+    values = np.zeros((20, 20), np.int32)
+    values[2:8, 2:8], values[2:8, 8:14], values[12:15, 3:5] = 7, 9, 100000
+    result = polygonize(write_raster(values), tmp_path / "o.gpkg", instances=True, options=STEPS)
+    polygons = gpd.read_file(result.path)
+    assert sorted(polygons.area) == [600, 3600, 3600]
+    assert set(polygons["class"]) == {"object"}
+
+
+def test_small_polygons_are_dropped(write_raster, tmp_path):
+    values = np.zeros((20, 20), np.uint8)
+    values[2:4, 2:4], values[8:12, 8:12] = 1, 2
+    options = PolygonOptions(simplify_px=0, min_area_m2=1000)
+    assert polygonize(write_raster(values), tmp_path / "o.gpkg", options=options).polygons == 2
+
+
+@pytest.mark.parametrize("several", [True, False])
+def test_confidence_is_the_mean_probability(write_raster, tmp_path, several):
+    values = np.repeat([[0, 1, 1, 2]], 6, axis=0).astype(np.uint8)
+    chance = np.random.default_rng(0).random((3, 6, 4), np.float32)
+    own = np.take_along_axis(chance, values[None].astype(int), axis=0)[0]
+    probs = write_raster(chance if several else own, "probs.tif")
+    path = write_raster(values, tags=TAGS)
+    polygons = gpd.read_file(polygonize(path, tmp_path / "o.gpkg", probs=probs).path)
+    for row in polygons.itertuples():
+        assert row.confidence == pytest.approx(own[values == row.class_id].mean(), rel=1e-6)
+
+
+def test_probabilities_on_another_grid_are_refused(write_raster, tmp_path):
+    moved = Affine(10, 0, 500005, 0, -10, 5000000)
+    probs = write_raster(np.ones((40, 30), np.float32), "probs.tif", transform=moved)
+    with pytest.raises(SceneError, match="not on the grid"):
+        polygonize(write_raster(_classes()), tmp_path / "o.gpkg", probs=probs)
+
+
+def test_whole_rasters_and_many_blocks_give_valid_coverages(write_raster, tmp_path):
+    path = write_raster(_classes(3, (1100, 40), top=4), tiled=True, blockxsize=16, blockysize=16)
+    polygons = gpd.read_file(polygonize(path, tmp_path / "o.gpkg").path)
+    assert polygons.is_valid.all()
+    assert shapely.coverage_is_valid(polygons.geometry.array)
+    assert polygons.area.sum() == pytest.approx(1100 * 40 * 100)
+
+
+def test_what_is_no_class_raster_is_refused(write_raster, tmp_path):
+    out = tmp_path / "o.gpkg"
+    empty = tmp_path / "empty.tif"
+    empty.touch()
+    for raster, error, message in [
+        (tmp_path / "missing.tif", SceneError, "does not exist"),
+        (tmp_path, SceneError, "folder"),
+        (empty, SceneError, "cannot be read"),
+        (write_raster(_classes(), "plain.tif", crs=None), SceneError, "no CRS"),
+        (write_raster(np.zeros((9, 9), np.float32), "f.tif"), SceneError, "float32"),
+        (write_raster(np.zeros((3, 9, 9), np.uint8), "rgb.tif"), BandError, "3 bands"),
+    ]:
+        with pytest.raises(error, match=message):
+            polygonize(raster, out)
+        assert not out.exists()
+
+
+def test_a_truncated_raster_leaves_nothing(write_raster, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 3, (900, 200)).astype(np.uint8)
+    path = write_raster(noise)
+    path.write_bytes(path.read_bytes()[:60000])
+    with pytest.raises(SceneError, match=r"map\.tif"):
+        polygonize(path, tmp_path / "o.gpkg")
+    assert [p.name for p in tmp_path.iterdir()] == ["map.tif"]
+
+
+def test_an_existing_output_is_kept(write_raster, tmp_path):
+    (tmp_path / "o.gpkg").write_text("old")
+    with pytest.raises(OutputError, match="exists already"):
+        polygonize(write_raster(_classes()), tmp_path / "o.gpkg")
+    assert (tmp_path / "o.gpkg").read_text() == "old"
+
+
+def _app() -> typer.Typer:
+    app = typer.Typer()
+    app.command()(command)
+    return app
+
+
+def test_command_prints_what_it_wrote_as_json(write_raster, tmp_path):
+    arguments = [str(write_raster(_classes(), tags=TAGS)), "-o", str(tmp_path / "o.fgb"), "--json"]
+    done = CliRunner().invoke(_app(), [*arguments, "--classes", "wood", "--simplify", "0"])
+    assert done.exit_code == 0
+    said = json.loads(done.stdout)
+    assert said["classes"] == {"wood": said["polygons"]}
+    assert said["polygons"] == len(gpd.read_file(tmp_path / "o.fgb"))
+
+
+def test_vector_never_imports_torch():
+    code = "import geoconvlora.vector, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyogrio
+import pytest
+import shapely
+
+from geoconvlora.errors import OutputError
+from geoconvlora.vector import PolygonWriter
+from geoconvlora.vector.features import COLUMNS
+
+CRS = "EPSG:32631"
+FORMATS = [".gpkg", ".fgb", ".geojson", ".parquet"]
+
+
+def _polygons(count: int = 3) -> gpd.GeoDataFrame:
+    values = {
+        "id": np.arange(1, count + 1),
+        "class": ["field"] * count,
+        "class_id": [1] * count,
+        "area_m2": np.arange(count) * 100.5,
+        "perimeter_m": np.arange(count) * 40.25,
+        "confidence": [float("nan") if i == 1 else 0.5 for i in range(count)],
+        "scene": ["s"] * count,
+        "model": ["m"] * count,
+    }
+    boxes = [shapely.box(500000 + i * 10, 5e6, 500010 + i * 10, 5000010) for i in range(count)]
+    return gpd.GeoDataFrame(pd.DataFrame(values).astype(COLUMNS), geometry=np.array(boxes), crs=CRS)
+
+
+def _write(path: Path, *tables: gpd.GeoDataFrame, **settings: object) -> Path:
+    with PolygonWriter(path, CRS, layer="fields", **settings) as writer:
+        for table in tables:
+            writer.write(table)
+    return path
+
+
+def _read(path: Path) -> gpd.GeoDataFrame:
+    return gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)
+
+
+def _left_over(folder: Path) -> list[str]:
+    return sorted(p.name for p in folder.iterdir())
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_what_is_written_is_read_back(tmp_path, suffix):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    expected = _polygons()
+    got = _read(_write(tmp_path / f"f{suffix}", expected[:2], expected[2:]))
+    got = got.sort_values("id", ignore_index=True)
+    for name in COLUMNS:
+        np.testing.assert_array_equal(got[name].to_numpy(), expected[name].to_numpy())
+    assert got.crs == ("EPSG:4326" if suffix == ".geojson" else CRS)
+    assert got.to_crs(CRS).geom_equals_exact(expected, 0.05).all()
+    assert set(got.geom_type) == {"Polygon"}
+    assert _left_over(tmp_path) == [f"f{suffix}"]
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".fgb", ".parquet"])
+def test_an_empty_layer_has_the_schema_and_the_crs(tmp_path, suffix):
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow")
+    got = _read(_write(tmp_path / f"f{suffix}"))
+    assert len(got) == 0
+    assert [c for c in got.columns if c != "geometry"] == list(COLUMNS)
+    assert got.crs == CRS
+
+
+def test_an_empty_geojson_is_a_feature_collection(tmp_path):
+    assert len(_read(_write(tmp_path / "f.geojson"))) == 0
+
+
+def test_geopackage_has_index_types_and_metadata(tmp_path):
+    path = _write(tmp_path / "f.gpkg", _polygons(), metadata={"model": "m"}, instances=False)
+    info = pyogrio.read_info(path, layer="fields")
+    assert info["geometry_type"] == "Polygon"
+    assert info["layer_metadata"] == {"model": "m", "task": "classes"}
+    kinds = ["OFTInteger64", "OFTString", "OFTInteger64", *["OFTReal"] * 3, *["OFTString"] * 2]
+    assert info["ogr_types"] == kinds
+    with sqlite3.connect(path) as database:
+        (count,) = database.execute("select count(*) from rtree_fields_geom").fetchone()
+        (extension,) = database.execute("select extension_name from gpkg_extensions").fetchone()
+    database.close()
+    assert (count, extension) == (3, "gpkg_rtree_index")
+
+
+def test_bytes_do_not_depend_on_how_polygons_were_fed(tmp_path):
+    polygons = _polygons(50)
+    one = _write(tmp_path / "one.gpkg", polygons)
+    pieces = [polygons[i : i + 7] for i in range(0, 50, 7)]
+    many = _write(tmp_path / "many.gpkg", polygons[:0], *pieces)
+    assert one.read_bytes() == many.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".fgb"])
+def test_nothing_is_left_when_the_work_fails(tmp_path, suffix):
+    def work() -> None:
+        with PolygonWriter(tmp_path / f"f{suffix}", CRS, layer="fields") as writer:
+            writer.write(_polygons())
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        work()
+    assert _left_over(tmp_path) == []
+
+
+def test_the_old_file_stays_when_the_work_fails(tmp_path):
+    path = tmp_path / "f.gpkg"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), PolygonWriter(path, CRS, layer="fields", overwrite=True):
+        raise RuntimeError("stop")
+    assert path.read_text() == "old"
+
+
+def test_overwriting_replaces_the_file(tmp_path):
+    path = _write(tmp_path / "f.gpkg", _polygons(5))
+    _write(path, _polygons(2), overwrite=True)
+    assert len(_read(path)) == 2
+
+
+def test_a_folder_that_disappears_is_one_clear_error(tmp_path):
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    writer = PolygonWriter(folder / "f.gpkg", CRS, layer="fields")
+    folder.rmdir()
+    with pytest.raises(OutputError, match=r"f\.gpkg could not be written"), writer:
+        writer.write(_polygons())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("there.gpkg", "exists already.*--overwrite"),
+        ("missing/f.gpkg", "does not exist"),
+        ("f.shp", "polygons are written as"),
+        ("folder.gpkg", "is a folder"),
+    ],
+)
+def test_targets_that_cannot_work_are_refused_at_once(tmp_path, name, message):
+    (tmp_path / "there.gpkg").touch()
+    (tmp_path / "folder.gpkg").mkdir()
+    with pytest.raises(OutputError, match=message):
+        PolygonWriter(tmp_path / name, CRS, layer="fields")

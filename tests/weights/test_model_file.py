@@ -1,0 +1,145 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from geoconvlora.adapters import attach
+from geoconvlora.errors import ModelFileError, OutputError, WeightsError
+from geoconvlora.sam import Segmenter, build_segmenter
+from geoconvlora.weights import ModelCard, load, read_card, save_base, save_model, sha256_of
+from geoconvlora.weights.card import Band, BaseWeights, ClassInfo
+
+DECODER = {"head": "direct", "stem": True}
+
+
+def card(base: Path | None, method: str = "conv-lora", **changes: object) -> ModelCard:
+    sha256 = None if base is None else sha256_of(base)
+    fields = {
+        "name": "test",
+        "task": "classes",
+        "base": BaseWeights(name=str(base), size="vit_t", sha256=sha256),
+        "method": method,
+        "decoder": DECODER,
+        "classes": [ClassInfo(id=i, name=f"c{i}", color="#000000") for i in range(2)],
+        "bands": [Band(name=n, mean=0.5, std=0.25) for n in ("red", "green", "blue")],
+    }
+    return ModelCard.model_validate({**fields, **changes})
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    network = build_segmenter("vit_t", classes=2, decoder=DECODER)
+    return save_base(tmp_path / "base.safetensors", network)
+
+
+def adapted(base: Path, method: str = "conv-lora") -> Segmenter:
+    network = build_segmenter("vit_t", classes=2, checkpoint=base, decoder=DECODER)
+    attach(network.encoder, method)
+    with torch.no_grad():
+        for _, parameter in network.trainable():
+            parameter.add_(torch.randn_like(parameter) * 0.01)
+    return network.eval()
+
+
+@pytest.mark.parametrize("method", ["conv-lora", "lora", "decoder-only"])
+def test_saved_and_loaded_network_gives_the_same_bits(
+    tmp_path: Path, base: Path, method: str
+) -> None:
+    network = adapted(base, method)
+    file = save_model(tmp_path / "m.safetensors", network, card(base, method))
+    loaded = load(file).network
+    image = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(loaded(image), network(image))
+
+
+def test_full_network_needs_no_base(tmp_path: Path) -> None:
+    network = build_segmenter("vit_t", classes=2, decoder=DECODER)
+    attach(network.encoder, "full")
+    file = save_model(tmp_path / "m.safetensors", network, card(None, "full"))
+    image = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(load(file).network(image), network(image))
+
+
+def test_frozen_encoder_is_not_in_the_file(tmp_path: Path, base: Path) -> None:
+    file = save_model(tmp_path / "m.safetensors", adapted(base), card(base))
+    with safe_open(file, "pt") as tensors:
+        names = set(tensors.keys())
+    assert {n for n in names if n.startswith("encoder.")}
+    assert all(".lora_" in n for n in names if n.startswith("encoder."))
+    assert file.stat().st_size < base.stat().st_size / 4
+
+
+def test_card_round_trips(tmp_path: Path, base: Path) -> None:
+    written = card(base, description="d", licence="CC0-1.0")
+    file = save_model(tmp_path / "m.safetensors", adapted(base), written)
+    assert read_card(file) == written
+
+
+def test_other_base_weights_are_refused(tmp_path: Path, base: Path) -> None:
+    file = save_model(tmp_path / "m.safetensors", adapted(base), card(base))
+    torch.manual_seed(1)
+    other = build_segmenter("vit_t", classes=2, decoder=DECODER)
+    save_base(base, other, overwrite=True)
+    with pytest.raises(ModelFileError, match="sha256"):
+        load(file)
+
+
+def test_missing_base_weights_are_said(tmp_path: Path, base: Path) -> None:
+    file = save_model(tmp_path / "m.safetensors", adapted(base), card(base))
+    base.unlink()
+    with pytest.raises(WeightsError, match="not on this computer"):
+        load(file)
+
+
+def test_unknown_format_version_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "m.safetensors"
+    save_file({"x": torch.zeros(1)}, file, {"geoconvlora": json.dumps({"format_version": 7})})
+    with pytest.raises(ModelFileError, match="format version 7"):
+        read_card(file)
+
+
+@pytest.mark.parametrize("content", [b"", b"no safetensors", b"\xff" * 100])
+def test_damaged_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "m.safetensors"
+    file.write_bytes(content)
+    with pytest.raises(ModelFileError, match="damaged"):
+        read_card(file)
+
+
+def test_truncated_file_is_refused(tmp_path: Path, base: Path) -> None:
+    file = save_model(tmp_path / "m.safetensors", adapted(base), card(base))
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(ModelFileError, match="damaged"):
+        load(file)
+
+
+def test_file_without_card_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "m.safetensors"
+    save_file({"x": torch.zeros(1)}, file)
+    with pytest.raises(ModelFileError, match="no model card"):
+        read_card(file)
+
+
+def test_tensors_that_the_card_does_not_describe_are_refused(tmp_path: Path, base: Path) -> None:
+    wrong = card(base).model_copy(update={"method": "lora"})
+    file = save_model(tmp_path / "m.safetensors", adapted(base), wrong)
+    with pytest.raises(ModelFileError, match="do not fit"):
+        load(file)
+
+
+def test_existing_file_is_kept(tmp_path: Path, base: Path) -> None:
+    file = save_model(tmp_path / "m.safetensors", adapted(base), card(base))
+    before = file.read_bytes()
+    with pytest.raises(OutputError, match="exists"):
+        save_model(file, adapted(base), card(base))
+    assert file.read_bytes() == before
+
+
+def test_missing_model_is_said() -> None:
+    with pytest.raises(ModelFileError, match="no bundled model"):
+        read_card("nowhere.safetensors")
