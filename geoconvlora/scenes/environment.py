@@ -18,4 +18,4 @@ def raster_environment() -> rasterio.Env:
         >>> with raster_environment():
         ...     pass
     """
-    return rasterio.Env(GDAL_CACHEMAX=CACHE_MB)  # type: ignore[no-untyped-call]
+    return rasterio.Env(GDAL_CACHEMAX=CACHE_MB)

@@ -48,6 +48,14 @@ def place(height: int, width: int, gsd_m: float, crs: str) -> GeoBox:
     return GeoBox((height, width), Affine(pixel, 0, left, 0, -pixel, top), projected.to_wkt())
 
 
+def finer(geobox: GeoBox, factor: int) -> GeoBox:
+    """The same place on a grid ``factor`` times finer."""
+    height, width = geobox.shape
+    pixel, left, top = geobox.affine.a / factor, geobox.affine.c, geobox.affine.f
+    grid = Affine(pixel, 0, left, 0, -pixel, top)
+    return GeoBox((height * factor, width * factor), grid, geobox.crs)
+
+
 def _middle(projected: CRS) -> tuple[float, float]:
     """Coordinates of the middle of the area of use, or of the projection's origin."""
     area = projected.area_of_use

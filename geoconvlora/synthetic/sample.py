@@ -157,7 +157,7 @@ def _sensor(rng: np.random.Generator, image: NDArray[np.float32]) -> NDArray[np.
         image = _blocky(image, np.float32(rng.uniform(0.2, 0.8)))
     if rng.random() < 0.35:
         levels = np.float32(rng.integers(24, 256))
-        image = np.round(image * levels) / levels
+        image = (np.round(image * levels) / levels).astype(np.float32)
     if rng.random() < 0.5:
         image = np.clip(image, -0.02, 1.02)
     return np.clip(image, -0.5, 2.0).astype(np.float32)

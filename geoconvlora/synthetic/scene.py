@@ -10,7 +10,6 @@ from typing import Literal, get_args
 import numpy as np
 import rasterio
 import shapely
-from affine import Affine
 from geopandas import GeoDataFrame, GeoSeries
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
@@ -24,7 +23,7 @@ from shapely.geometry.base import BaseGeometry
 
 from geoconvlora.errors import ConfigError, OutputError
 from geoconvlora.synthetic.country import BlockFields, Box, Country
-from geoconvlora.synthetic.placing import geodesic_area_m2, place
+from geoconvlora.synthetic.placing import finer, geodesic_area_m2, place
 
 PixelType = Literal["uint8", "uint16"]
 LABEL_SCALE = 2
@@ -161,7 +160,7 @@ def _write(
         ) as scene,
         rasterio.open(
             mask_part, "w", height=height * LABEL_SCALE, width=width * LABEL_SCALE, count=1,
-            dtype="uint8", transform=geobox.zoom_out(1 / LABEL_SCALE).affine, **profile,
+            dtype="uint8", transform=finer(geobox, LABEL_SCALE).affine, **profile,
         ) as mask,
     ):  # fmt: skip
         scene.descriptions = BAND_NAMES[:bands]
@@ -199,7 +198,7 @@ class _Outlines:
 
     def __init__(self, country: Country, geobox: GeoBox, path: Path) -> None:
         self._country = country
-        self._to_map = geobox.zoom_out(1 / LABEL_SCALE).affine
+        self._grid = finer(geobox, LABEL_SCALE).affine
         self._crs = str(geobox.crs)
         self._path = path
         self._next_row = 0
@@ -224,9 +223,10 @@ class _Outlines:
 
     def _write(self, blocks: list[BlockFields]) -> None:
         polygons: list[BaseGeometry] = []
+        grid = self._grid
         for block in blocks:
-            to_map = Affine.translation(block.box.left, block.box.top)
-            polygons += _outlines(block.ids, self._to_map * to_map)
+            left, top = grid.c + block.box.left * grid.a, grid.f + block.box.top * grid.e
+            polygons += _outlines(block.ids, left, top, grid.a)
         if polygons:
             self._append(self._table(polygons))
             self._count += len(polygons)
@@ -253,12 +253,19 @@ class _Outlines:
         )
 
 
-def _outlines(ids: NDArray[np.int32], to_map: Affine) -> list[BaseGeometry]:
-    """Outlines of numbered fields without the steps of pixels; shared edges stay shared."""
+def _outlines(ids: NDArray[np.int32], left: float, top: float, pixel: float) -> list[BaseGeometry]:
+    """Outlines of numbered fields without the steps of pixels; shared edges stay shared.
+
+    Args:
+        ids: (H, W), 0 where there is no field.
+        left: Map coordinate of the raster's left edge.
+        top: Map coordinate of its upper edge.
+        pixel: Side of a pixel in map units.
+    """
     if not ids.any():
         return []
     steps = [shape(outline) for outline, _ in trace(ids, mask=ids > 0)]
     # A coverage needs every corner in all polygons that meet there: put one at each pixel.
     dense = shapely.transform(shapely.segmentize(np.array(steps), 1.0), np.rint)
     smooth = shapely.coverage_simplify(dense, STEP_PX)
-    return list(shapely.transform(smooth, lambda xy: np.column_stack(to_map * xy.T)))
+    return list(shapely.transform(smooth, lambda xy: [left, top] + xy * [pixel, -pixel]))

@@ -66,7 +66,8 @@ def read_polygons(path: Path, geobox: GeoBox) -> GeoDataFrame:
     finite = shapely.is_valid(polygons.geometry.to_numpy()) & ~polygons.is_empty
     if not finite.any():
         raise LabelError(f"{path}: its polygons have no place in {geobox.crs}, the scene's CRS")
-    return polygons[finite].reset_index(drop=True)
+    placed: GeoDataFrame = polygons[finite].reset_index(drop=True)
+    return placed
 
 
 def _metres(crs: CRS) -> float:

@@ -205,9 +205,10 @@ def _burnt(polygons: NDArray[np.object_], window: Window) -> NDArray[np.bool_]:
 
 
 def _box(window: Window) -> shapely.Polygon:
-    return shapely.box(
+    box: shapely.Polygon = shapely.box(
         window.column, window.row, window.column + window.width, window.row + window.height
     )
+    return box
 
 
 def _transformed(polygons: NDArray[np.object_], affine: Affine) -> NDArray[np.object_]:

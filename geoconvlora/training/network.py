@@ -11,7 +11,7 @@ from geoconvlora.sam import Segmenter, build_segmenter
 from geoconvlora.training.config import Size
 from geoconvlora.weights import find_base, read_checkpoint, sha256_of
 from geoconvlora.weights.card import BaseWeights
-from geoconvlora.weights.catalogue import OFFICIAL
+from geoconvlora.weights.catalogue import OFFICIAL, bundled_bases
 
 
 def build_network(
@@ -63,7 +63,7 @@ def describe_base(size: Size | None, base: str | None) -> BaseWeights:
     own_size = official.size if official else read_checkpoint(path).about.get("size")
     if size is None and own_size is None:
         raise WeightsError(f"{path} does not say its size: set model.size, such as vit_b")
-    name = path.name if path.suffix == ".pth" else path.stem
+    name = base if base in bundled_bases() else path.name
     return BaseWeights.model_validate(
         {"name": name, "size": size or own_size, "sha256": sha256_of(path)}
     )

@@ -11,6 +11,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
 
 from geoconvlora.errors import LabelError, SceneError
 from geoconvlora.scenes import Window
@@ -218,14 +219,15 @@ def rasters_in(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
 
 
-def _open(path: Path) -> rasterio.DatasetReader:
+def _open(path: Path) -> DatasetReader:
     with warnings.catch_warnings():
         # Tiles are matched by name, so they need no place on the ground.
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
-            return rasterio.open(path)
+            raster: DatasetReader = rasterio.open(path)
         except RasterioError as error:
             raise SceneError(f"{path} cannot be read as a raster ({error})") from None
+    return raster
 
 
 def _scaled(

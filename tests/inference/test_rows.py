@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geoconvlora.inference.rows import MapRows, on_scene_grid, read_tile_rows, regroup
@@ -15,6 +15,7 @@ NO = np.full(3, np.inf, np.float32)
 IDENTITY = Normaliser(np.ones(3, np.float32), np.zeros(3, np.float32), -NO, NO)
 
 
+@settings(deadline=None)
 @given(heights=st.lists(st.integers(1, 20), min_size=1, max_size=8), rows=st.integers(1, 40))
 def test_regrouped_rows_are_the_same_rows(heights: list[int], rows: int) -> None:
     total = sum(heights)

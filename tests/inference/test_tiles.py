@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geoconvlora.errors import ConfigError
 from geoconvlora.inference.tiles import Tiling
 
 
+@settings(deadline=None)
 @given(size=st.integers(1, 500), tile=st.sampled_from([16, 32, 64]), share=st.floats(0, 0.99))
 def test_tiles_cover_the_axis_and_share_at_least_the_overlap(size, tile, share) -> None:
     overlap = int(tile * share)

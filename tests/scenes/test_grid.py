@@ -24,7 +24,9 @@ def identity(bands: int) -> Normaliser:
     return Normaliser(ones, ones * 0, -no, no)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     zoom=st.sampled_from([(1, 1), (2, 1), (3, 1), (8, 1), (1, 2), (1, 3), (1, 5)]),
     place=st.tuples(*[st.integers(-30, 200)] * 2, *[st.integers(1, 60)] * 2),

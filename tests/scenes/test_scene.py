@@ -37,7 +37,9 @@ def test_values_are_read_as_float32(write_raster, dtype: str, layout: dict) -> N
     assert pixels.valid.all()
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     row=st.integers(-50, 60),
     column=st.integers(-70, 80),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from scipy import ndimage
@@ -44,6 +44,7 @@ def random_polygons(seed: int) -> list[shapely.Polygon]:
     ]
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 10**6),
     st.integers(-20, 110),
@@ -66,6 +67,7 @@ def test_window_is_the_same_piece_of_the_whole_scene(
     assert np.array_equal(window, there)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 3))
 def test_boundary_is_that_of_synthetic_labels(seed: int, thickness: int) -> None:
     polygons = sorted(random_polygons(seed), key=lambda p: -p.area)

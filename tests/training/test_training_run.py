@@ -121,8 +121,8 @@ def test_training_learns(config: Callable[..., TrainConfig]) -> None:
     changes = {
         "model.decoder": {"head": "direct", "stem": True},
         "data.samples_per_epoch": 24,
-        "optim.epochs": 4,
-        "optim.lr": 2e-3,
+        "optim.epochs": 2,
+        "optim.lr": 3e-3,
     }
     result = train(config("learnt", **changes))
     assert result.metrics["val_mIoU"] > 0.8

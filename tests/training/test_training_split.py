@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from geoconvlora.scenes import Window
@@ -22,29 +22,31 @@ splits = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(sizes, sizes, splits)
 def test_parts_are_disjoint_and_cover_all_but_the_buffer(
-    height: int, width: int, settings: dict
+    height: int, width: int, choices: dict
 ) -> None:
-    split = split_scene(height, width, labelled_area=area, **settings)
+    split = split_scene(height, width, labelled_area=area, **choices)
     if split is None:
         assert height < 64
         assert width < 64
         return
     whole = Window(0, 0, height, width)
     train, val = split.train_pixels(whole), split.val_pixels(whole)
-    assert train.any() or settings["buffer_px"]
+    assert train.any() or choices["buffer_px"]
     assert val.any()
     assert not (train & val).any()
-    if settings["buffer_px"] == 0:
+    if choices["buffer_px"] == 0:
         assert (train | val).all()
 
 
+@settings(deadline=None)
 @given(sizes, sizes, splits, st.integers(-50, 600), st.integers(-50, 600))
 def test_window_of_a_part_is_the_same_piece_of_the_whole(
-    height: int, width: int, settings: dict, row: int, column: int
+    height: int, width: int, choices: dict, row: int, column: int
 ) -> None:
-    split = split_scene(height, width, labelled_area=area, **settings)
+    split = split_scene(height, width, labelled_area=area, **choices)
     if split is None:
         return
     window, side = Window(row, column, 64, 64), 800
@@ -92,6 +94,7 @@ def test_one_labelled_block_cannot_be_split() -> None:
     assert split_scene(40, 40, labelled_area=area, fraction=0.5, tile_px=64) is None
 
 
+@settings(deadline=None)
 @given(st.integers(1, 300), st.integers(1, 300))
 def test_tiles_cover_their_block(height: int, width: int) -> None:
     covered = np.zeros((height + 64, width + 64), dtype=int)
