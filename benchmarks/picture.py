@@ -21,7 +21,7 @@ from rasterio.windows import Window
 import geoconvlora
 
 mpl.use("agg")
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
 ROOT = Path(__file__).resolve().parent.parent
 SCENE = "train/field_belgium_s2/BEFL_s2_2023-05-01_2023-07-01_B08-B04-B03_byte.tif"

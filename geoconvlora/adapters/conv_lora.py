@@ -136,7 +136,8 @@ class NoisyGate(nn.Module):
         best = scores.topk(k + 1, dim=-1).values
         if_in, if_out = best[:, k, None], best[:, k - 1, None]
         threshold = torch.where(scores > if_in, if_in, if_out)
-        return torch.special.ndtr((clean - threshold) / spread).sum(0)
+        reached: Tensor = torch.special.ndtr((clean - threshold) / spread)
+        return reached.sum(0)
 
 
 class ScaleExpert(nn.Conv2d):
@@ -150,7 +151,7 @@ class ScaleExpert(nn.Conv2d):
     def forward(self, low: Tensor) -> Tensor:
         """Map (N, r, H, W) to the same shape."""
         if self.scale == 1:
-            return cast("Tensor", F.gelu(super().forward(low)))
+            return F.gelu(super().forward(low))
         large = F.interpolate(low, scale_factor=float(self.scale), mode="bicubic")
         out = F.gelu(super().forward(large))
         return F.interpolate(out, size=low.shape[-2:], mode="bicubic")
@@ -191,7 +192,7 @@ class ConvLoRALinear(LowRankLinear):
                 out = out.index_add(0, maps, expert(low[maps]) * share[:, None, None, None])
             elif self.training:
                 # An expert that no map chose takes part with nothing, for distributed training.
-                out = out + 0.0 * (expert.weight.sum() + expert.bias.sum())
+                out = out + 0.0 * sum(p.sum() for p in expert.parameters())
         return out
 
     def merged(self) -> nn.Linear:

@@ -23,9 +23,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only wa
 Device = Annotated[
     str, typer.Option("--device", help="Where the network runs: auto, cpu, cuda, cuda:1, mps.")
 ]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace outputs that exist already.")
-]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist already.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 Simplify = Annotated[
     float,

@@ -11,7 +11,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-WIDTHS = (24, 32, 48)
+WIDTHS = (32, 48, 64)
 """Channels at half, quarter and eighth resolution."""
 
 FEATURES = 16
@@ -21,17 +21,12 @@ SUBPIXELS = 4
 """Pixels of the image below one position at half resolution."""
 
 
-class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels of (B, C, H, W)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise each position on its own."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-
 def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    layer = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1)
-    return nn.Sequential(layer, ChannelNorm(outputs), nn.ReLU(inplace=True))
+    # Batch statistics keep the contrast between positions, which a norm over channels takes away;
+    # at prediction they are constants, so tiles do not depend on what else is in them.
+    layer = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+    norm = nn.BatchNorm2d(outputs, momentum=0.05)
+    return nn.Sequential(layer, norm, nn.ReLU(inplace=True))
 
 
 class DetailStem(nn.Module):

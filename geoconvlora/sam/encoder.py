@@ -29,7 +29,7 @@ class EncoderBlock(Block):
         super().__init__(
             dim=size.width,
             num_heads=size.heads,
-            norm_layer=partial(nn.LayerNorm, eps=1e-6),  # type: ignore[arg-type]
+            norm_layer=partial(nn.LayerNorm, eps=1e-6),
             use_rel_pos=True,
             window_size=window,
             input_size=(tokens, tokens),
@@ -171,7 +171,8 @@ def load_encoder(
 
         state = read_checkpoint(checkpoint)
         state.load_into(encoder, "image_encoder", adapt=partial(widen_patch_embedding, bands=bands))
-    return encoder.eval()
+    encoder.eval()
+    return encoder
 
 
 def encoder_arguments(encoder: ImageEncoder) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def ground_sampling_distance(geobox: GeoBox) -> float:
     if crs.is_geographic:
         # The factor is radians a unit; an equator's worth of metres belongs to a radian.
         unit_m *= crs.ellipsoid.semi_major_metre if crs.ellipsoid else 6_378_137.0
-    return math.sqrt(abs(geobox.affine.determinant)) * unit_m
+    return math.sqrt(abs(float(geobox.affine.determinant))) * float(unit_m)
 
 
 def _ellipsoidal_area(crs: CRS, x: tuple[float, ...], y: tuple[float, ...]) -> float:

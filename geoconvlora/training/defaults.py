@@ -56,7 +56,11 @@ def defaults_for(data: dict[str, Any]) -> dict[str, Any]:
     """
     common = {
         "name": "model",
-        "model": {"base": DEFAULT_BASE, "method": "conv-lora"},
+        "model": {
+            "base": DEFAULT_BASE,
+            "method": "conv-lora",
+            "decoder": {"head": "direct", "stem": True},
+        },
         "scaling": {"kind": "percentile"},
     }
     if data["kind"] == "tiles":
