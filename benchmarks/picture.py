@@ -1,6 +1,6 @@
 """The README's picture: a real scene, the probability of its classes, and the polygons over it.
 
-    python benchmarks/picture.py --scene SCENE.tif --window 300 250 256 256 --out docs/prediction.png
+    python benchmarks/picture.py --scene SCENE.tif --window 300 250 256 256 --out picture.png
 
 Needs matplotlib. The default scene is the validation scene of Flanders, below ``--data``.
 """

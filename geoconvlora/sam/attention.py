@@ -48,7 +48,7 @@ class RelativeAttention(Attention):
         maps, height, width, channels = qkv.shape
         tokens, heads = height * width, self.num_heads
         dim = channels // (3 * heads)
-        q, k, v = qkv.view(maps, tokens, 3, heads, dim).permute(2, 0, 3, 1, 4).unbind(0)
+        q, k, v = qkv.reshape(maps, tokens, 3, heads, dim).permute(2, 0, 3, 1, 4).unbind(0)
         grid = q.reshape(maps, heads, height, width, dim)
         toward_row = get_rel_pos(height, height, self.rel_pos_h).to(q.dtype)
         toward_column = get_rel_pos(width, width, self.rel_pos_w).to(q.dtype)

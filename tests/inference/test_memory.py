@@ -13,23 +13,24 @@ import rasterio
 from rasterio.transform import Affine
 
 WIDTH = 512
+FOLDERS = (Path(__file__).parent, *Path(__file__).parents[1:3])
 
 PREDICT = """
-import resource, sys
-sys.path.insert(0, sys.argv[3])
+import sys
 import torch
 torch.set_num_threads(1)
 from conftest import Pointwise, make_card
 from geoconvlora.inference import predict
 from geoconvlora.weights import Model
+from peak_memory import peak_memory_mb
 
 outputs = [sys.argv[2] + suffix for suffix in (".tif", ".gpkg")]
 predict(sys.argv[1], outputs, model=Model(make_card(tile_size=256), Pointwise()), device="cpu")
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak_memory_mb())
 """
 
 
-def peak_memory(folder: Path, rows: int) -> int:
+def peak_memory(folder: Path, rows: int) -> float:
     path = folder / f"{rows}.tif"
     patches = np.random.default_rng(0).integers(1, 250, (3, 8, WIDTH // 32), dtype=np.uint8)
     block = patches.repeat(32, axis=1).repeat(32, axis=2)
@@ -49,14 +50,14 @@ def peak_memory(folder: Path, rows: int) -> int:
             window = rasterio.windows.Window(0, row, WIDTH, height)
             dataset.write(block[:, :height], window=window)
     done = subprocess.run(
-        [sys.executable, "-c", PREDICT, path, folder / f"out{rows}", Path(__file__).parent],
+        [sys.executable, "-c", PREDICT, path, folder / f"out{rows}"],
         capture_output=True,
         text=True,
         timeout=250,
         check=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(str, FOLDERS))},
     )
-    return int(done.stdout)
+    return float(done.stdout)
 
 
 @pytest.mark.slow

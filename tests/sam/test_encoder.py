@@ -37,6 +37,7 @@ def randomise(module: nn.Module) -> None:
 
 
 def relative_error(found: torch.Tensor, wanted: torch.Tensor) -> float:
+    found, wanted = found.detach(), wanted.detach()
     return float((found - wanted).abs().max() / (wanted.max() - wanted.min()))
 
 
