@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
 from geoconvlora.cli.messages import warnings_as_lines
 from geoconvlora.cli.options import Json
-
-if TYPE_CHECKING:
-    from pydantic import BaseModel
+from geoconvlora.cli.reports import show_report
 
 
 def info(
@@ -21,39 +19,18 @@ def info(
     ],
     as_json: Json = False,
 ) -> None:
-    """Say what a scene or a model file says of itself."""
+    """Say what a scene, a model file or base weights of ours say of themselves."""
     with warnings_as_lines():
         report = _report(file)
-    if as_json:
-        typer.echo(report.model_dump_json(indent=2))
-    else:
-        _print_table(file, report)
+    show_report(file, report, as_json=as_json)
 
 
-def _report(file: str) -> BaseModel:
-    from geoconvlora.weights import bundled_models, read_card
+def _report(file: str) -> dict[str, Any]:
+    from geoconvlora.weights import base_header, bundled_models, read_card
 
     path = Path(file)
     if path.suffix == ".safetensors" or (not path.exists() and file in bundled_models()):
-        return read_card(file)
+        return base_header(path) or read_card(file).model_dump(mode="json")
     from geoconvlora.scenes.report import describe_scene
 
-    return describe_scene(file)
-
-
-def _print_table(title: str, report: BaseModel) -> None:
-    """Print the report as a table, nested parts as indented JSON."""
-    import json
-
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=Text(title), show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, value in report.model_dump(mode="json").items():
-        nested = isinstance(value, (dict, list)) and bool(value)
-        shown = json.dumps(value, indent=1, ensure_ascii=False) if nested else str(value)
-        table.add_row(name, Text(shown))
-    Console().print(table)
+    return describe_scene(file).model_dump(mode="json")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import typer
 
 from geoconvlora.cli.options import Json
+from geoconvlora.cli.reports import show_report
 
 app = typer.Typer(help="Bundled models and SAM's base weights.", no_args_is_help=True)
 
@@ -15,58 +18,42 @@ def list_models(as_json: Json = False) -> None:
     import json
 
     from geoconvlora.weights import read_card
-    from geoconvlora.weights.catalogue import OFFICIAL, bundled_bases, bundled_models, weights_home
+    from geoconvlora.weights.catalogue import bundled_models, known_bases, weights_home
 
-    models = [
-        {
-            "name": name,
-            "task": card.task,
-            "classes": [c.name for c in card.classes],
-            "bands": [b.name for b in card.bands],
-            "gsd_m": card.resolution.gsd_m,
-            "base": card.base.name,
-            "method": card.method,
-            "licence": card.licence,
-            "bytes": path.stat().st_size,
-        }
-        for name, path in bundled_models().items()
-        for card in [read_card(name)]
-    ]
-    bases = [
-        {"name": name, "size": "vit_t", "bytes": path.stat().st_size, "present": True}
-        for name, path in bundled_bases().items()
-    ] + [
-        {
-            "name": w.name,
-            "size": w.size,
-            "bytes": w.megabytes * 2**20,
-            "present": (weights_home() / w.name).is_file(),
-            "licence": w.licence,
-            "sha256_prefix": w.sha256_prefix,
-        }
-        for w in OFFICIAL.values()
-    ]
+    cards = {name: read_card(name) for name in bundled_models()}
+    sizes = {name: path.stat().st_size for name, path in bundled_models().items()}
+    bases = known_bases()
     if as_json:
-        typer.echo(json.dumps({"models": models, "bases": bases}, indent=2))
+        models = [
+            {
+                "name": name,
+                "task": card.task,
+                "classes": [c.name for c in card.classes],
+                "bands": [b.name for b in card.bands],
+                "gsd_m": card.resolution.gsd_m,
+                "base": card.base.name,
+                "method": card.method,
+                "licence": card.licence,
+                "bytes": sizes[name],
+            }
+            for name, card in cards.items()
+        ]
+        report = {"models": models, "bases": [asdict(base) for base in bases]}
+        typer.echo(json.dumps(report, indent=2))
         return
     from rich.console import Console
     from rich.table import Table
 
     table = Table("model", "task", "classes", "bands", "method", "base", "size")
-    for m in models:
-        table.add_row(
-            str(m["name"]),
-            str(m["task"]),
-            ", ".join(m["classes"]),  # type: ignore[arg-type]
-            ", ".join(m["bands"]),  # type: ignore[arg-type]
-            str(m["method"]),
-            str(m["base"]),
-            _megabytes(m["bytes"]),  # type: ignore[arg-type]
-        )
+    for name, card in cards.items():
+        classes = ", ".join(c.name for c in card.classes)
+        bands = ", ".join(b.name for b in card.bands)
+        size = _megabytes(sizes[name])
+        table.add_row(name, card.task, classes, bands, card.method, card.base.name, size)
     weights = Table("base weights", "encoder", "size", "here")
-    for b in bases:
-        here = "yes" if b["present"] else f"no: put it into {weights_home()}"
-        weights.add_row(str(b["name"]), str(b["size"]), _megabytes(b["bytes"]), here)  # type: ignore[arg-type]
+    for base in bases:
+        here = "yes" if base.present else f"no: put it into {weights_home()}"
+        weights.add_row(base.name, base.size, _megabytes(base.bytes), here)
     console = Console()
     console.print(table)
     console.print(weights)
@@ -78,9 +65,9 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a model's card."""
-    from geoconvlora.cli.info import info
+    from geoconvlora.weights import read_card
 
-    info(name, as_json=as_json)
+    show_report(name, read_card(name).model_dump(mode="json"), as_json=as_json)
 
 
 def _megabytes(size: int) -> str:

@@ -20,30 +20,67 @@ if TYPE_CHECKING:
     from geoconvlora.adapters.base import Method
 
 
-class EncoderBlock(Block):
-    """A transformer block whose attention cuts its own windows."""
+class BlockPrompter(nn.Module):
+    """Something that an adaptation method adds to the input of every block."""
 
-    def __init__(self, size: EncoderSize, index: int) -> None:
+    def features(self, images: Tensor, embedded: Tensor) -> Tensor:
+        """What all prompts are made of: images (B, bands, H, W), embedded patches (B, h, w, C)."""
+        raise NotImplementedError
+
+    def prompt(self, block: int, features: Tensor) -> Tensor:
+        """What is added to the block's input, (B, h, w, C)."""
+        raise NotImplementedError
+
+
+class SideNetwork(nn.Module):
+    """A network beside the encoder that reads the tokens of every block."""
+
+    def start(self, tokens: Tensor) -> Tensor:
+        """Its first state, from the tokens that enter the first block, (B, h, w, C)."""
+        raise NotImplementedError
+
+    def step(self, block: int, state: Tensor, tokens: Tensor) -> Tensor:
+        """Its next state, from the tokens that the block has made."""
+        raise NotImplementedError
+
+    def finish(self, state: Tensor) -> Tensor:
+        """What is added to the last tokens, (B, h, w, C)."""
+        raise NotImplementedError
+
+
+class EncoderBlock(Block):
+    """A transformer block whose attention cuts its own windows.
+
+    Attributes:
+        beside_mlp: Of an adaptation method: its output, from the same tokens, is added to the
+            MLP's.
+    """
+
+    beside_mlp: nn.Module | None
+
+    def __init__(self, size: EncoderSize, index: int, *, relative: bool = True) -> None:
         tokens = size.image // PATCH
         window = 0 if index in size.global_blocks else size.window
         super().__init__(
             dim=size.width,
             num_heads=size.heads,
             norm_layer=partial(nn.LayerNorm, eps=1e-6),
-            use_rel_pos=True,
+            use_rel_pos=relative,
             window_size=window,
             input_size=(tokens, tokens),
         )
         side = window or tokens
         self.attn = RelativeAttention(
-            size.width, num_heads=size.heads, use_rel_pos=True, input_size=(side, side)
+            size.width, num_heads=size.heads, use_rel_pos=relative, input_size=(side, side)
         )
+        self.beside_mlp = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens (B, H, W, C) to tokens of the same shape."""
         attended = self.attn(self.norm1(x), self.window_size)
         x = attended + x
-        return x + self.mlp(self.norm2(x))  # type: ignore[no-any-return]
+        y = x + self.mlp(self.norm2(x))
+        return y if self.beside_mlp is None else y + self.beside_mlp(x)
 
 
 class ImageEncoder(ImageEncoderViT):
@@ -57,12 +94,16 @@ class ImageEncoder(ImageEncoderViT):
         bands: Number of input bands.
         recompute: Whether blocks are recomputed in the backward pass, to save memory.
         method: What it was adapted by; None for a plain encoder.
+        prompter: Of an adaptation method: adds to the input of every block.
+        side: Of an adaptation method: reads every block's tokens and adds to the last.
     """
 
     size: EncoderSize
     bands: int
     recompute: bool
     method: Method | None
+    prompter: BlockPrompter | None
+    side: SideNetwork | None
 
     def __init__(self, size: EncoderSize, bands: int = 3) -> None:
         super().__init__(
@@ -78,6 +119,8 @@ class ImageEncoder(ImageEncoderViT):
         self.bands = bands
         self.recompute = False
         self.method = None
+        self.prompter = None
+        self.side = None
         self.blocks = nn.ModuleList(EncoderBlock(size, index) for index in range(size.depth))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,13 +138,23 @@ class ImageEncoder(ImageEncoderViT):
                 f"pad them to multiples of {PATCH}"
             )
         tokens = self.patch_embed(x)
+        features = self.prompter.features(x, tokens) if self.prompter else None
         tokens = tokens + self.positions(tokens.shape[1], tokens.shape[2])
-        for block in self.blocks:
-            if self.recompute and torch.is_grad_enabled():
-                tokens = checkpoint(block, tokens, use_reentrant=False)
-            else:
-                tokens = block(tokens)
+        state = self.side.start(tokens) if self.side else None
+        for index, block in enumerate(self.blocks):
+            if self.prompter is not None:
+                tokens = tokens + self.prompter.prompt(index, features)
+            tokens = self._run(block, tokens)
+            if self.side is not None:
+                state = self.side.step(index, state, tokens)
+        if self.side is not None:
+            tokens = tokens + self.side.finish(state)
         return self.neck(tokens.permute(0, 3, 1, 2))  # type: ignore[no-any-return]
+
+    def _run(self, block: nn.Module, tokens: Tensor) -> Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(block, tokens, use_reentrant=False)  # type: ignore[no-any-return]
+        return block(tokens)  # type: ignore[no-any-return]
 
     def positions(self, rows: int, columns: int) -> Tensor:
         """Absolute positions on a grid of tokens, (1, rows, columns, C)."""

@@ -6,7 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from geoconvlora.weights.card import ModelCard
-from geoconvlora.weights.catalogue import bundled_models, find_base, find_model, sha256_of
+from geoconvlora.weights.catalogue import (
+    base_header,
+    bundled_models,
+    find_base,
+    find_model,
+    sha256_of,
+)
 from geoconvlora.weights.model_file import Model, load, read_card, save_model
 
 if TYPE_CHECKING:
@@ -15,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Model",
     "ModelCard",
+    "base_header",
     "bundled_models",
     "find_base",
     "find_model",

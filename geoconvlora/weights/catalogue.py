@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_cache_path
+from safetensors import SafetensorError, safe_open
 
 from geoconvlora.errors import ModelFileError, WeightsError
 
 BUNDLED = Path(__file__).parent / "bundled"
+
+BASE_KEY = "geoconvlora-base"
+"""Where a base's safetensors file says what it is."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,52 @@ def bundled_models() -> dict[str, Path]:
 def bundled_bases() -> dict[str, Path]:
     """Names and files of the base weights that come with the package."""
     return {p.stem: p for p in sorted((BUNDLED / "bases").glob("*.safetensors"))}
+
+
+@dataclass(frozen=True)
+class KnownBase:
+    """Base weights that a model or a configuration can name.
+
+    Attributes:
+        name: Their name.
+        size: The encoder's size.
+        bytes: Size of the file, that of the published one where it is not present.
+        present: Whether they are on this computer.
+        licence: Their licence.
+    """
+
+    name: str
+    size: str
+    bytes: int
+    present: bool
+    licence: str
+
+
+def base_header(path: Path) -> dict[str, Any]:
+    """What a base of ours says of itself; empty for a file that is none. Reads no tensor."""
+    try:
+        with safe_open(path, framework="np") as file:
+            header = json.loads((file.metadata() or {}).get(BASE_KEY, "{}"))
+    except (SafetensorError, OSError, ValueError):
+        return {}
+    return header if isinstance(header, dict) else {}
+
+
+def known_bases() -> list[KnownBase]:
+    """Bundled base weights, then Meta's."""
+    ours = []
+    for name, path in bundled_bases().items():
+        about = base_header(path)
+        ours.append(
+            KnownBase(name, about["size"], path.stat().st_size, True, about.get("licence", ""))
+        )
+    theirs = []
+    for weights in OFFICIAL.values():
+        path = weights_home() / weights.name
+        present = path.is_file()
+        size = path.stat().st_size if present else weights.megabytes * 2**20
+        theirs.append(KnownBase(weights.name, weights.size, size, present, weights.licence))
+    return ours + theirs
 
 
 def find_model(name: str | Path) -> Path:

@@ -15,13 +15,12 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from geoconvlora.errors import WeightsError
-from geoconvlora.weights.catalogue import OFFICIAL, find_base, sha256_of
+from geoconvlora.weights.catalogue import BASE_KEY, OFFICIAL, base_header, find_base, sha256_of
 from geoconvlora.weights.files import write_tensors
 
 if TYPE_CHECKING:
     from geoconvlora.sam import PromptFreeDecoder, Segmenter
 
-BASE_KEY = "geoconvlora-base"
 PARTS = ("image_encoder", "mask_decoder", "prompt_encoder", "decoder")
 
 Tensors = dict[str, Tensor]
@@ -131,8 +130,8 @@ def _read(path: Path, sha256: str) -> Checkpoint:
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
-                about = json.loads((file.metadata() or {}).get(BASE_KEY, "{}"))
                 tensors = {k: file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118
+            about = base_header(path)
             if not about:
                 raise WeightsError(f"{path} holds no base weights: it may be a model file")
         else:

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import json
+
+from geoconvlora.weights.catalogue import OFFICIAL
+
+
+def test_list_names_what_is_bundled_and_what_meta_publishes(run) -> None:
+    done = run("models", "list", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    listed = json.loads(done.stdout)
+    (fields,) = (model for model in listed["models"] if model["name"] == "fields")
+    (base,) = (base for base in listed["bases"] if base["name"] == fields["base"])
+    assert (base["size"], base["present"]) == ("vit_t", True)
+    assert set(OFFICIAL) <= {base["name"] for base in listed["bases"]}
+
+
+def test_list_as_table(run) -> None:
+    done = run("models", "list")
+    assert (done.returncode, done.stderr) == (0, "")
+    for word in ("fields", "conv-lora", "vit_t", "sam_vit_h_4b8939.pth"):
+        assert word in done.stdout
+
+
+def test_show_is_the_whole_card(run) -> None:
+    done = run("models", "show", "fields", "--json")
+    card = json.loads(done.stdout)
+    assert (card["name"], card["method"], card["licence"]) == ("fields", "conv-lora", "Apache-2.0")
+    assert card["limits"]
+    assert card["training"]["data"]
+
+
+def test_show_of_an_unknown_model_is_exit_2(run) -> None:
+    done = run("models", "show", "no-such-model")
+    assert done.returncode == 2
+    assert "no-such-model: no such model file" in done.stderr
