@@ -34,9 +34,9 @@ from geoconvlora.weights import read_card
 from geoconvlora.weights.card import ModelCard
 
 DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
-SEEDS = (0.35, 0.5, 0.65)
+SEED_DEPTHS = (0.07, 0.1, 0.14)
 EXTENTS = (0.4, 0.5, 0.6)
-MIN_EXTENTS = (0.0, 0.6, 0.7, 0.8)
+MIN_EXTENTS = (0.0, 0.5, 0.6, 0.7)
 FEED_ROWS = 512
 LEAST_AREA_M2 = 2000.0
 """Inside a window, 20 pixels of the scene: what is cut smaller than that is no object."""
@@ -116,9 +116,9 @@ def objects_by_setting(
 ) -> Iterator[tuple[dict[str, float], gpd.GeoDataFrame]]:
     """Objects for every combination of thresholds."""
     assert card.instances is not None, "the model must make objects"
-    for seed, extent in itertools.product(SEEDS, EXTENTS):
+    for seed, extent in itertools.product(SEED_DEPTHS, EXTENTS):
         rule = card.instances.model_copy(
-            update={"seed_threshold": seed, "extent_threshold": extent, "min_extent": 0.0}
+            update={"seed_depth": seed, "extent_threshold": extent, "min_extent": 0.0}
         )
         polygons = MapPolygons(
             geobox=geobox,
@@ -134,7 +134,7 @@ def objects_by_setting(
         ]
         every = pd.concat([*done, polygons.finish()], ignore_index=True)
         for least in MIN_EXTENTS:
-            setting = {"seed_threshold": seed, "extent_threshold": extent, "min_extent": least}
+            setting = {"seed_depth": seed, "extent_threshold": extent, "min_extent": least}
             yield setting, every[every["confidence"] >= least]
 
 

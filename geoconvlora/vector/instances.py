@@ -1,4 +1,4 @@
-"""Objects from probabilities: seeds inside, flooded outwards until they meet.
+"""Objects from probabilities: basins of the boundary's landscape, flooded until they meet.
 
 Rows are flooded in blocks at fixed rows of the raster. A flood sees a halo of rows below its block,
 but only the block's own rows become final. The next flood starts from the last final row, so an
@@ -8,7 +8,7 @@ entered from below is the same object in the next block.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from skimage.measure import label as label_components
 from skimage.segmentation import watershed
 
+from geoconvlora.vector.basins import BasinRows, BasinStream
 from geoconvlora.vector.parts import NOTHING, Ids
 from geoconvlora.vector.rows import RowBuffer
 from geoconvlora.weights.card import InstanceRule
@@ -46,9 +47,8 @@ class ObjectRows:
 class InstanceStream:
     """Rows of class probabilities to rows of object numbers.
 
-    Seeds are the 4-connected components of P(interior) above the rule's ``seed_threshold``; they
-    grow, lowest boundary probability first, where P(interior) + P(boundary) exceeds
-    ``extent_threshold`` (marker watershed, Meyer 1992, on 256 levels).
+    Objects start at the basins of :class:`BasinStream` and grow, lowest boundary first, where
+    P(interior) + P(boundary) exceeds ``extent_threshold`` (marker watershed, Meyer 1992).
 
     Args:
         width: Columns of the raster.
@@ -66,9 +66,9 @@ class InstanceStream:
         block_rows: int = BLOCK_ROWS,
         halo_rows: int = HALO_ROWS,
     ) -> None:
-        self._rule = rule
         self._block_rows = block_rows
         self._halo_rows = halo_rows
+        self._basins = BasinStream(rule, block_rows=block_rows, context_rows=halo_rows)
         self._buffer = RowBuffer()
         self._above = np.zeros((1, width), np.int32)
         self._halo_seeds = np.zeros((0, width), np.int32)
@@ -83,27 +83,28 @@ class InstanceStream:
             probabilities: ``(K, h, W)`` by class id.
             valid: ``(h, W)``.
         """
-        interior = np.where(valid, probabilities[self._rule.interior], np.float32(0))
-        boundary = np.where(valid, probabilities[self._rule.boundary], np.float32(0))
-        self._buffer.push(interior, boundary)
-        # The halo of a block may be the raster's last rows: only `finish` knows.
-        while self._buffer.rows > self._block_rows + self._halo_rows:
-            yield self._block(self._block_rows, self._block_rows + self._halo_rows)
+        yield from self._flood(self._basins.feed(probabilities, valid))
 
     def finish(self) -> Iterator[ObjectRows]:
         """Yield the rows that were still waiting for those below."""
+        yield from self._flood(self._basins.finish())
         while self._buffer.rows:
             seen = min(self._buffer.rows, self._block_rows + self._halo_rows)
             yield self._block(min(self._block_rows, seen), seen)
 
+    def _flood(self, found: Iterable[BasinRows]) -> Iterator[ObjectRows]:
+        for rows in found:
+            self._buffer.push(rows.heights, rows.inside, rows.seeds, rows.extent)
+            # The halo of a block may be the raster's last rows: only `finish` knows.
+            while self._buffer.rows > self._block_rows + self._halo_rows:
+                yield self._block(self._block_rows, self._block_rows + self._halo_rows)
+
     def _block(self, final: int, seen: int) -> ObjectRows:
-        interior, boundary = self._buffer.peek(seen)
-        extent = interior + boundary
-        inside = extent > self._rule.extent_threshold
-        seeds, former, current = self._seeds(inside & (interior > self._rule.seed_threshold))
+        heights, inside, starts, extent = self._buffer.peek(seen)
+        seeds, former, current = self._seeds(starts)
         above = _renamed(self._above, former, current)
         objects = watershed(
-            np.concatenate([np.zeros_like(above, np.uint8), _levels(boundary)]),
+            np.concatenate([np.zeros_like(above, np.uint8), heights]),
             np.concatenate([above, seeds]),
             connectivity=1,
             mask=np.concatenate([above > 0, inside]),
@@ -117,9 +118,9 @@ class InstanceStream:
             np.where(labels > 0, labels.astype(np.int64), NOTHING), extent, former, current
         )
 
-    def _seeds(self, inside: NDArray[np.bool_]) -> tuple[NDArray[np.int32], Ids, Ids]:
+    def _seeds(self, starts: NDArray[np.bool_]) -> tuple[NDArray[np.int32], Ids, Ids]:
         """Number the seeds ``(h, W)``; those met in the last halo keep the number they had."""
-        components = label_components(inside, connectivity=1).astype(np.int32)
+        components = label_components(starts, connectivity=1).astype(np.int32)
         count = int(components.max())
         rows = len(self._halo_seeds)
         again = self._halo_seeds > 0
@@ -140,11 +141,6 @@ class InstanceStream:
         changed = current != met
         seeds = np.concatenate([[0], number[group_of[:count]]]).astype(np.int32)[components]
         return seeds, met[changed].astype(np.int64), current[changed].astype(np.int64)
-
-
-def _levels(boundary: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Boundary probability on 256 levels, so that rounding of floats decides nothing."""
-    return np.rint(np.clip(boundary, 0, 1) * 255).astype(np.uint8)
 
 
 def _renamed(labels: NDArray[np.int32], former: Ids, current: Ids) -> NDArray[np.int32]:

@@ -80,8 +80,11 @@ class InstanceRule(Frozen):
     """Class id of an object's inside."""
     boundary: int
     """Class id of the line between objects."""
-    seed_threshold: float = 0.5
-    """Seeds are 4-connected components where P(interior) exceeds this."""
+    seed_depth: float = Field(default=0.1, gt=0, lt=1)
+    """Two objects are parted where the boundary between them, P(boundary) / (P(interior) +
+    P(boundary)), rises by this above the lower part of both."""
+    smoothing: float = Field(default=1.5, ge=0)
+    """Standard deviation of the Gaussian that smooths the boundary, in pixels of the model."""
     extent_threshold: float = 0.5
     """Objects grow where P(interior) + P(boundary) exceeds this."""
     min_extent: float = 0.0

@@ -6,6 +6,7 @@ from scipy import ndimage
 from skimage.measure import label
 from skimage.segmentation import watershed
 
+from geoconvlora.vector.basins import BasinStream, basins
 from geoconvlora.vector.instances import InstanceStream
 from geoconvlora.vector.parts import NOTHING
 from geoconvlora.weights.card import InstanceRule
@@ -51,6 +52,11 @@ def _same_partition(one, other) -> bool:
     return pairs.shape[1] == len(np.unique(one)) == len(np.unique(other))
 
 
+def _basin_rows(probabilities, valid, *, block_rows, rule=RULE, context_rows=40):
+    stream = BasinStream(rule, block_rows=block_rows, context_rows=context_rows)
+    return [*stream.feed(probabilities, valid), *stream.finish()]
+
+
 @pytest.mark.parametrize("feed_rows", [1, 7, 16, 33, 100])
 def test_objects_do_not_depend_on_feed_heights(feed_rows):
     probabilities, _ = _landscape(0, 90, 50, 20)
@@ -63,11 +69,9 @@ def test_objects_do_not_depend_on_feed_heights(feed_rows):
 def test_blocks_give_the_watershed_of_the_whole_raster(seed):
     probabilities, _ = _landscape(seed, 120, 60, 25)
     valid = np.ones((120, 60), bool)
-    extent = probabilities[1] + probabilities[2]
-    inside = extent > RULE.extent_threshold
-    seeds = label(inside & (probabilities[1] > RULE.seed_threshold), connectivity=1)
-    levels = np.rint(np.clip(probabilities[2], 0, 1) * 255).astype(np.uint8)
-    whole = watershed(levels, seeds, connectivity=1, mask=inside)
+    (rows,) = _basin_rows(probabilities, valid, block_rows=200)
+    seeds = label(rows.seeds, connectivity=1)
+    whole = watershed(rows.heights, seeds, connectivity=1, mask=rows.inside)
     blocks = _stream(probabilities, valid, 120, block_rows=24, halo_rows=24)
     np.testing.assert_array_equal(blocks == NOTHING, whole == 0)
     # Plateaus are shared out by the order of the queue, which a block's line may change.
@@ -112,15 +116,50 @@ def test_invalid_pixels_belong_to_no_object():
     assert set(np.unique(labels[:10])).isdisjoint(np.unique(labels[14:]))
 
 
-def test_extent_without_a_seed_is_no_object():
+def test_boundary_without_an_inside_is_no_object():
     probabilities = np.zeros((3, 10, 10), np.float32)
     probabilities[2] = 0.9
     assert (_stream(probabilities, np.ones((10, 10), bool), 10) == NOTHING).all()
 
 
+def test_a_raster_that_is_all_inside_is_one_object():
+    probabilities = np.zeros((3, 40, 10), np.float32)
+    probabilities[1] = 0.9
+    assert (_stream(probabilities, np.ones((40, 10), bool), 40) == 1).all()
+
+
+@pytest.mark.parametrize(("rise", "objects"), [(0.05, 1), (0.15, 2)])
+def test_a_boundary_parts_from_seed_depth_on(rise, objects):
+    probabilities = np.zeros((3, 20, 21), np.float32)
+    probabilities[2] = 0.2
+    probabilities[2, :, 10] += np.float32(rise)
+    probabilities[1] = 1 - probabilities[2]
+    rule = RULE.model_copy(update={"smoothing": 0.0})
+    labels = _stream(probabilities, np.ones((20, 21), bool), 20, rule=rule)
+    assert len(np.unique(labels)) == objects
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_basins_are_those_of_the_whole_raster(seed):
+    probabilities, _ = _landscape(seed, 120, 60, 25)
+    valid = np.ones((120, 60), bool)
+    (whole,) = _basin_rows(probabilities, valid, block_rows=200)
+    blocks = _basin_rows(probabilities, valid, block_rows=24)
+    for name in ("heights", "inside", "seeds", "extent"):
+        joined = np.concatenate([getattr(rows, name) for rows in blocks])
+        np.testing.assert_array_equal(joined, getattr(whole, name))
+
+
+def test_basins_are_minima_of_the_filled_landscape():
+    heights = np.array([[9, 1, 3, 2, 60, 40, 40, 255, 255, 7]], np.uint8)
+    found = basins(heights, 10)
+    assert found.tolist() == [[1, 1, 1, 1, 0, 1, 1, 0, 0, 1]]
+    assert basins(heights, 25).tolist() == [[1, 1, 1, 1, 0, 0, 0, 0, 0, 1]]
+
+
 def test_labels_partition_equally_for_other_halos():
     probabilities, _ = _landscape(5, 90, 50, 15)
     valid = np.ones((90, 50), bool)
-    rule = RULE.model_copy(update={"seed_threshold": 0.3})
+    rule = RULE.model_copy(update={"seed_depth": 0.3})
     near = _stream(probabilities, valid, 90, block_rows=90, rule=rule)
     assert _same_partition(near, _stream(probabilities, valid, 90, block_rows=1000, rule=rule))

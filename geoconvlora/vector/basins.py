@@ -1,0 +1,124 @@
+"""Where objects start: basins in the landscape of boundary probability.
+
+A threshold on probabilities merges neighbours behind a weak boundary and loses small objects that
+are nearly all boundary. A basin asks only that the boundary around is higher than the inside, by
+``seed_depth``: an extended minimum (Soille, Morphological Image Analysis, 2003, section 6.3.4).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from skimage.morphology import local_minima, reconstruction
+
+from geoconvlora.vector.rows import RowBuffer
+from geoconvlora.weights.card import InstanceRule
+
+LEVELS = 255
+"""Heights are whole numbers up to this, so that rounding of floats decides nothing."""
+
+LEAST_EXTENT = 0.2
+"""Where the extent is lower, boundary probability is not enlarged further."""
+
+RADIUS_SIGMAS = 3.0
+
+_CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], bool)
+
+
+@dataclass(frozen=True)
+class BasinRows:
+    """Rows of the landscape, and what starts in them.
+
+    Attributes:
+        heights: ``(h, W)`` uint8; ``LEVELS`` outside the objects' extent.
+        inside: ``(h, W)``, where objects may be.
+        seeds: ``(h, W)``, pixels of basins.
+        extent: ``(h, W)`` P(interior) + P(boundary).
+    """
+
+    heights: NDArray[np.uint8]
+    inside: NDArray[np.bool_]
+    seeds: NDArray[np.bool_]
+    extent: NDArray[np.float32]
+
+
+class BasinStream:
+    """Rows of class probabilities to rows with basins, in blocks at fixed rows.
+
+    Args:
+        rule: The model card's rule.
+        block_rows: Rows that become final at a time.
+        context_rows: Rows above and below a block that decide about its basins. A basin that
+            reaches further may differ from that of the whole raster.
+    """
+
+    def __init__(self, rule: InstanceRule, *, block_rows: int, context_rows: int) -> None:
+        self._rule = rule
+        self._block_rows = block_rows
+        self._context_rows = context_rows + math.ceil(RADIUS_SIGMAS * rule.smoothing)
+        self._buffer = RowBuffer()
+        self._above = 0
+
+    def feed(
+        self, probabilities: NDArray[np.float32], valid: NDArray[np.bool_]
+    ) -> Iterator[BasinRows]:
+        """Take rows ``(K, h, W)`` with their validity ``(h, W)``; yield those that are final."""
+        interior = np.where(valid, probabilities[self._rule.interior], np.float32(0))
+        boundary = np.where(valid, probabilities[self._rule.boundary], np.float32(0))
+        self._buffer.push(interior, boundary)
+        while self._buffer.rows > self._above + self._block_rows + self._context_rows:
+            yield self._block(self._block_rows)
+
+    def finish(self) -> Iterator[BasinRows]:
+        """Yield the rows that were still waiting for those below."""
+        while self._buffer.rows > self._above:
+            yield self._block(min(self._block_rows, self._buffer.rows - self._above))
+
+    def _block(self, rows: int) -> BasinRows:
+        above = self._above
+        interior, boundary = self._buffer.peek(above + rows + self._context_rows)
+        extent = interior + boundary
+        inside = extent > self._rule.extent_threshold
+        heights = np.where(inside, self._heights(boundary, extent), np.uint8(LEVELS))
+        seeds = inside & basins(heights, round(self._rule.seed_depth * LEVELS))
+        final = slice(above, above + rows)
+        done = BasinRows(heights[final], inside[final], seeds[final], extent[final])
+        self._above = min(above + rows, self._context_rows)
+        self._buffer.drop(above + rows - self._above)
+        return done
+
+    def _heights(
+        self, boundary: NDArray[np.float32], extent: NDArray[np.float32]
+    ) -> NDArray[np.uint8]:
+        """Boundary probability of what is in the extent, smoothed."""
+        ridges = boundary / np.maximum(extent, np.float32(LEAST_EXTENT))
+        if self._rule.smoothing > 0:
+            ridges = gaussian_filter(
+                ridges, self._rule.smoothing, mode="nearest", truncate=RADIUS_SIGMAS
+            )
+        return np.rint(np.clip(ridges, 0, 1) * LEVELS).astype(np.uint8)
+
+
+def basins(heights: NDArray[np.uint8], depth: int) -> NDArray[np.bool_]:
+    """Extended minima: filled to ``depth``, what has nothing lower beside it.
+
+    Args:
+        heights: ``(H, W)``.
+        depth: Rise that parts two basins, in levels.
+
+    Returns:
+        ``(H, W)``; 4-connected, one component a basin. Basins as high as ``LEVELS`` are none.
+    """
+    ground = heights.astype(np.int16)
+    filled = reconstruction(
+        np.minimum(ground + depth, LEVELS), ground, method="erosion", footprint=_CROSS
+    ).astype(np.uint8)
+    # In a frame, because skimage finds no minimum in a raster of one height.
+    framed = np.pad(filled, 1, constant_values=LEVELS)
+    lowest: NDArray[np.bool_] = local_minima(framed, footprint=_CROSS)[1:-1, 1:-1]
+    return lowest & (filled < LEVELS)
