@@ -3,7 +3,7 @@
     python benchmarks/adapters.py --repeats 5
     python benchmarks/adapters.py --encoders vit_t:256 --methods lora conv-lora --repeats 20
 
-Prints a table for each encoder (random weights, one image) and one for single layers. A training
+Prints tables for each encoder (random weights, one image) and one for single layers. A training
 step is a forward and a backward pass. Contenders take turns; ratios are medians over turns. Memory
 is the peak of a process of its own that runs one pass, weights and libraries included (Linux only).
 On a machine that has other things to do, measure with ``--clock cpu --threads 1``.
@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=methods, default=methods)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--layer-repeats", type=int, default=15)
+    parser.add_argument("--memory", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
@@ -52,6 +53,8 @@ def main() -> None:
     for encoder in arguments.encoders:
         size, pixels = encoder.split(":")
         compare_methods(size, int(pixels), contenders, arguments.repeats, clock)
+        if arguments.memory:
+            compare_memory(size, int(pixels), contenders)
 
 
 def compare_layers(repeats: int, clock: Callable[[], float]) -> None:
@@ -83,11 +86,8 @@ def compare_methods(
     size: str, pixels: int, methods: list[str], repeats: int, clock: Callable[[], float]
 ) -> None:
     print(f"\n{size}, {pixels} px, median of {repeats}\n")
-    print(
-        "| method | forward, s | / frozen | / LoRA | step, s | / frozen | / LoRA "
-        "| peak forward, MB | peak step, MB |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| method | forward, s | / frozen | / LoRA | training step, s | / frozen | / LoRA |")
+    print("|---|---|---|---|---|---|---|")
     weights = load_encoder(size).state_dict()
     encoders = {method: adapted(size, method, weights) for method in methods}
     image = torch.randn(1, 3, pixels, pixels)
@@ -99,8 +99,20 @@ def compare_methods(
             own = by_method[method]
             cells.append(f"{statistics.median(own):.3f}")
             cells += [f"{ratio(own, by_method[base]):.3f}" for base in (FROZEN, "lora")]
-        cells += [f"{peak_megabytes(size, method, pixels, run):.0f}" for run in passes]
         print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def compare_memory(size: str, pixels: int, methods: list[str]) -> None:
+    print(f"\n{size}, {pixels} px, peak memory in MB\n")
+    print("| method | forward | / LoRA | training step | / LoRA |\n|---|---|---|---|---|")
+    peaks = {
+        method: [peak_megabytes(size, method, pixels, run) for run in (forward, training_step)]
+        for method in methods
+    }
+    for method, own in peaks.items():
+        pairs = zip(own, peaks["lora"], strict=True)
+        cells = [f"{peak:.0f} | {peak / lora:.2f}" for peak, lora in pairs]
+        print(f"| {method} | {' | '.join(cells)} |")
 
 
 def adapted(size: str, method: str, weights: dict[str, Tensor] | None = None) -> ImageEncoder:
