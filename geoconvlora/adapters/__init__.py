@@ -18,7 +18,15 @@ from geoconvlora.adapters.base import Method
 from geoconvlora.errors import ConfigError
 from geoconvlora.sam.encoder import ImageEncoder
 
-__all__ = ["Method", "adapter_tensor_names", "attach", "auxiliary_loss", "available", "method_of"]
+__all__ = [
+    "Method",
+    "adapter_tensor_names",
+    "attach",
+    "auxiliary_loss",
+    "available",
+    "expert_usage",
+    "method_of",
+]
 
 EncoderT = TypeVar("EncoderT", bound=ImageEncoder)
 
@@ -85,6 +93,8 @@ def attach(encoder: EncoderT, method: str, **settings: Any) -> EncoderT:
             f"known: {', '.join(kind.model_fields) or 'none'}"
         ) from None
     chosen.inject(encoder)
+    # New modules start in training mode, in which a gate is noisy.
+    encoder.train(encoder.training)
     encoder.method = chosen
     own = adapter_tensor_names(encoder)
     for name, parameter in encoder.named_parameters():
@@ -124,3 +134,19 @@ def auxiliary_loss(module: nn.Module) -> Tensor:
     if not losses:
         return torch.zeros((), device=next(module.parameters()).device)
     return torch.stack(losses).sum()
+
+
+def expert_usage(module: nn.Module) -> Tensor:
+    """How often each gate chose each expert in the last forward pass, without waiting for it.
+
+    Add these up over steps to see where a training run sends its maps.
+
+    Args:
+        module: An encoder adapted with experts and a gate, or whatever contains it.
+
+    Returns:
+        Counts, (layers, M); (0, 0) where no gate has chosen yet.
+    """
+    left = (getattr(m, "usage", None) for m in module.modules())
+    counts = [usage for usage in left if isinstance(usage, Tensor)]
+    return torch.stack(counts) if counts else torch.zeros(0, 0)

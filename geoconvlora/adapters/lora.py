@@ -33,8 +33,16 @@ class LowRankLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (..., in) to (..., out)."""
-        low = F.linear(x, self.lora_a)
-        return super().forward(x) + F.linear(low, self.lora_b) * self.scale
+        return self.expand(x, F.linear(x, self.lora_a))
+
+    def expand(self, x: Tensor, low: Tensor) -> Tensor:
+        """``x W^T + b + (alpha / rank) low B^T``; x is (..., in), low (..., rank)."""
+        y = F.linear(x.reshape(-1, self.in_features), self.weight, self.bias)
+        # In place: a sum of two outputs would pass over memory four times more than the product.
+        # Autocast does not see operations in place.
+        low = low.reshape(-1, low.shape[-1]).to(y.dtype)
+        y.addmm_(low, self.lora_b.to(y.dtype).T, alpha=self.scale)
+        return y.view(*x.shape[:-1], self.out_features)
 
     def merged(self) -> nn.Linear:
         """The plain layer that computes the same."""

@@ -56,6 +56,12 @@ def test_the_patch_embedding_trains_with_more_than_three_bands() -> None:
     assert training <= adapter_tensor_names(encoder)
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_adapted_layers_take_over_the_encoders_mode(training: bool) -> None:
+    encoder = attach(load_encoder("vit_t").train(training), "conv-lora")
+    assert {module.training for module in encoder.modules()} == {training}
+
+
 def test_auxiliary_loss_is_zero_without_experts() -> None:
     encoder = attach(load_encoder("vit_t"), "lora").train()
     encoder(torch.randn(1, 3, 32, 32))
