@@ -28,7 +28,7 @@ from torch.nn import functional as F
 
 from geoconvlora.adapters.base import Method, replace_qkv
 from geoconvlora.adapters.lora import LowRankLinear
-from geoconvlora.sam.encoder import EncoderBlock, ImageEncoder
+from geoconvlora.sam.adaptable import AdaptableBlock, AdaptableEncoder
 
 
 class ConvLoRA(Method):
@@ -66,10 +66,10 @@ class ConvLoRA(Method):
             raise ValueError("the official layer has top_k 1")
         return self
 
-    def inject(self, encoder: ImageEncoder) -> None:
+    def inject(self, encoder: AdaptableEncoder) -> None:
         """Wrap each block's qkv."""
 
-        def build(qkv: nn.Linear, block: EncoderBlock) -> nn.Linear:
+        def build(qkv: nn.Linear, block: AdaptableBlock) -> nn.Linear:
             return ConvLoRALinear(qkv, self)
 
         replace_qkv(encoder, build)
@@ -194,6 +194,10 @@ class ConvLoRALinear(LowRankLinear):
                 # An expert that no map chose takes part with nothing, for distributed training.
                 out = out + 0.0 * sum(p.sum() for p in expert.parameters())
         return out
+
+    def pointwise(self, x: Tensor) -> Tensor:
+        """The low-rank part alone, for tokens that are no place of a map; (..., in)."""
+        return super().forward(x)
 
     def merged(self) -> nn.Linear:
         """Not possible: gating and GELU are not linear."""
