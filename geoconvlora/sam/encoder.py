@@ -41,9 +41,9 @@ class EncoderBlock(AdaptableBlock, Block):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens (B, H, W, C) to tokens of the same shape."""
-        attended = self.attn(self.norm1(x), self.window_size)
+        attended: Tensor = self.attn(self.norm1(x), self.window_size)
         x = attended + x
-        y = x + self.mlp(self.norm2(x))
+        y: Tensor = x + self.mlp(self.norm2(x))
         return y if self.beside_mlp is None else y + self.beside_mlp(x)
 
 

@@ -64,7 +64,7 @@ class PlainViTEncoder(AdaptableEncoder):
         """
         super().__init__()
         _check(vit)
-        model = cast("Any", vit)
+        model: Any = vit
         size = EncoderSize(
             width=model.embed_dim,
             depth=len(model.blocks),
@@ -118,9 +118,9 @@ class PlainViTEncoder(AdaptableEncoder):
             )
         embedded = self.patch_embed(x)
         grid = (embedded.shape[1], embedded.shape[2])
-        features = self.prompter.features(x, embedded) if self.prompter else None
+        features: Any = self.prompter.features(x, embedded) if self.prompter else None
         tokens = self.norm_pre(self._with_positions(embedded))
-        state = self.side.start(_on_map(tokens, grid)) if self.side else None
+        state: Any = self.side.start(_on_map(tokens, grid)) if self.side else None
         for index, block in enumerate(self.blocks):
             if self.prompter is not None:
                 tokens = _add_to_map(tokens, self.prompter.prompt(index, features))
@@ -135,8 +135,8 @@ class PlainViTEncoder(AdaptableEncoder):
         """Embedded patches (B, h, w, C) to tokens (B, p + h w, C)."""
         batch, rows, columns, _ = embedded.shape
         tokens = embedded.flatten(1, 2)
-        prefix = [t for t in (self.cls_token, self.reg_token) if t is not None]
-        prefix = [t.expand(batch, -1, -1) for t in prefix]
+        own = (self.cls_token, self.reg_token)
+        prefix = [token.expand(batch, -1, -1) for token in own if token is not None]
         if self.pos_embed is None:
             return torch.cat([*prefix, tokens], dim=1)
         count = 0 if self.no_embed_class else sum(t.shape[1] for t in prefix)
@@ -164,7 +164,8 @@ class PlainPatchEmbed(nn.Module):
 
     def __init__(self, embed: nn.Module) -> None:
         super().__init__()
-        self.proj, self.norm = embed.proj, embed.norm
+        self.proj = cast("nn.Conv2d", embed.proj)
+        self.norm = cast("nn.Module", embed.norm)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images (B, bands, H, W) to patches (B, h, w, C)."""
@@ -248,7 +249,9 @@ class PlainAttention(nn.Module):
 
     def _heads(self, qkv: Tensor) -> Tensor:
         """(B, N, 3 C) to (3, B, heads, N, C / heads)."""
-        return qkv.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        batch, tokens, channels = qkv.shape
+        dim = channels // (3 * self.num_heads)
+        return qkv.reshape(batch, tokens, 3, self.num_heads, dim).permute(2, 0, 3, 1, 4)
 
 
 def build_plain_vit(name: str, bands: int) -> PlainViTEncoder:
@@ -276,7 +279,8 @@ def build_plain_vit(name: str, bands: int) -> PlainViTEncoder:
 
 def _on_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
     """The map's tokens of (B, p + h w, C), as (B, h, w, C)."""
-    return tokens[:, tokens.shape[1] - grid[0] * grid[1] :].unflatten(1, grid)
+    batch, count, channels = tokens.shape
+    return tokens[:, count - grid[0] * grid[1] :].reshape(batch, *grid, channels)
 
 
 def _add_to_map(tokens: Tensor, added: Tensor) -> Tensor:
@@ -299,18 +303,19 @@ def _check(vit: nn.Module) -> None:
             f"{type(vit).__name__} cannot be adapted: give SAM's encoder (load_encoder) or timm's "
             "VisionTransformer"
         )
-    if type(vit.patch_embed) is not PatchEmbed or vit.patch_embed.grid_size is None:
+    model: Any = vit
+    if type(model.patch_embed) is not PatchEmbed or model.patch_embed.grid_size is None:
         raise ConfigError("the ViT's patch embedding is not timm's PatchEmbed of a fixed size")
-    if tuple(vit.patch_embed.patch_size) != (PATCH, PATCH):
-        side = " x ".join(map(str, vit.patch_embed.patch_size))
+    if tuple(model.patch_embed.patch_size) != (PATCH, PATCH):
+        side = " x ".join(map(str, model.patch_embed.patch_size))
         raise ConfigError(
             f"the ViT has patches of {side} pixels; only patches of {PATCH} are supported"
         )
-    if not isinstance(vit.patch_drop, nn.Identity):
+    if not isinstance(model.patch_drop, nn.Identity):
         raise ConfigError("the ViT drops patches in training, which leaves no map: turn it off")
-    if len(vit.blocks) == 0:
+    if len(model.blocks) == 0:
         raise ConfigError("the ViT has no blocks")
-    for index, block in enumerate(vit.blocks):
+    for index, block in enumerate(model.blocks):
         plain = type(block) is Block and type(block.attn) is Attention and type(block.mlp) is Mlp
         norms = plain and all(isinstance(n, nn.LayerNorm) for n in (block.norm1, block.norm2))
         if not norms or _others(block, PLAIN_BLOCK) or _others(block.attn, PLAIN_ATTENTION):
