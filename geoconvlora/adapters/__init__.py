@@ -107,9 +107,9 @@ def attach(encoder: nn.Module, method: str, **settings: Any) -> AdaptableEncoder
             f"known: {', '.join(kind.model_fields) or 'none'}"
         ) from None
     chosen.inject(encoder)
-    encoder.method = chosen
-    # New layers start in training mode, where gates are noisy, whatever the encoder is in.
+    # New modules start in training mode, in which a gate is noisy.
     encoder.train(encoder.training)
+    encoder.method = chosen
     own = adapter_tensor_names(encoder)
     for name, parameter in encoder.named_parameters():
         parameter.requires_grad_(name in own)
