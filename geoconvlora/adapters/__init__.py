@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import torch
 from pydantic import ValidationError
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from geoconvlora.adapters.base import Method
 from geoconvlora.errors import ConfigError
-from geoconvlora.sam.encoder import ImageEncoder
+from geoconvlora.sam.adaptable import AdaptableEncoder
+from geoconvlora.sam.plain_vit import PlainViTEncoder
 
 __all__ = [
     "Method",
@@ -28,7 +29,7 @@ __all__ = [
     "method_of",
 ]
 
-EncoderT = TypeVar("EncoderT", bound=ImageEncoder)
+EncoderT = TypeVar("EncoderT", bound=AdaptableEncoder)
 
 NAMES = [
     "decoder-only",
@@ -58,29 +59,50 @@ def available() -> tuple[str, ...]:
     return tuple(_methods())
 
 
-def attach(encoder: EncoderT, method: str, **settings: Any) -> EncoderT:
+@overload
+def attach(encoder: EncoderT, method: str, **settings: Any) -> EncoderT: ...
+
+
+@overload
+def attach(encoder: nn.Module, method: str, **settings: Any) -> AdaptableEncoder: ...
+
+
+def attach(encoder: nn.Module, method: str, **settings: Any) -> AdaptableEncoder:
     """Adapt an encoder in place and freeze what the method does not train.
 
     Args:
-        encoder: A plain encoder.
+        encoder: A plain encoder: SAM's, or a ``VisionTransformer`` of timm's, which an encoder with
+            a new neck takes over (:class:`geoconvlora.sam.PlainViTEncoder`).
         method: A name of :func:`available`.
         **settings: The method's settings, such as ``rank=3, experts=8``.
 
     Returns:
-        The same encoder. What trains of it is the method's own parameters and, for more than three
-        bands, the patch embedding.
+        The same encoder, or the one that took the ViT over. What trains of it is the method's own
+        parameters and what no base weights are for: the patch embedding where bands were added to
+        three, the neck of a ViT.
 
     Raises:
-        ConfigError: The method or a setting is unknown, or the encoder is adapted already.
+        ConfigError: The method or a setting is unknown or does not work on this encoder, or the
+            encoder is adapted already or is of another architecture.
 
     Example:
         >>> from geoconvlora.sam import load_encoder
         >>> encoder = attach(load_encoder("vit_t"), "conv-lora", rank=3, experts=8)
         >>> sum(p.numel() for p in encoder.parameters() if p.requires_grad)
         36288
+
+        A ViT with weights for 13 bands (here without them), adapted and joined to a decoder:
+
+        >>> from torchgeo.models import vit_small_patch16_224
+        >>> from geoconvlora.sam import PromptFreeDecoder, Segmenter
+        >>> encoder = attach(vit_small_patch16_224(in_chans=13), "conv-lora")
+        >>> decoder = PromptFreeDecoder(encoder.size, classes=3, bands=13)
+        >>> segmenter = Segmenter(encoder, decoder)
     """
     if method not in _methods():
         raise ConfigError(f"unknown method {method!r}: available are {', '.join(available())}")
+    if not isinstance(encoder, AdaptableEncoder):
+        encoder = PlainViTEncoder(encoder)
     if encoder.method is not None:
         raise ConfigError(f"the encoder is adapted already, by {encoder.method.name!r}")
     kind = _methods()[method]
@@ -102,21 +124,20 @@ def attach(encoder: EncoderT, method: str, **settings: Any) -> EncoderT:
     return encoder
 
 
-def method_of(encoder: ImageEncoder) -> Method:
+def method_of(encoder: AdaptableEncoder) -> Method:
     """The method that an encoder was adapted by."""
     if encoder.method is None:
         raise ConfigError("the encoder is not adapted: attach a method to it")
     return encoder.method
 
 
-def adapter_tensor_names(encoder: ImageEncoder) -> set[str]:
+def adapter_tensor_names(encoder: AdaptableEncoder) -> set[str]:
     """Names, in the encoder's state, of what a model file must hold of it."""
     method = method_of(encoder)
-    wide = encoder.bands > 3
     return {
         name
         for name in encoder.state_dict()
-        if method.trains(name) or (wide and name.startswith("patch_embed."))
+        if method.trains(name) or name.startswith(encoder.fresh)
     }
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geoconvlora.adapters.base import Method
-from geoconvlora.sam.encoder import EncoderBlock, ImageEncoder
+from geoconvlora.sam.adaptable import AdaptableBlock, AdaptableEncoder
 
 PARALLEL_SCALE = 0.1
 """AdaptFormer's fixed weight of the parallel branch."""
@@ -31,13 +31,14 @@ class Adapter(Method):
     place: Literal["mlp", "attention-and-mlp", "parallel"] = "mlp"
     bottleneck: int = Field(default=8, ge=1)
 
-    def inject(self, encoder: ImageEncoder) -> None:
+    def inject(self, encoder: AdaptableEncoder) -> None:
         """Wrap the last layer of MLP and attention, or add the branch beside the MLP."""
-        for block in cast("Iterable[EncoderBlock]", encoder.blocks):
+        for block in cast("Iterable[AdaptableBlock]", encoder.blocks):
             if self.place == "parallel":
                 block.beside_mlp = ParallelAdapter(encoder.size.width, self.bottleneck)
                 continue
-            block.mlp.lin2 = AdaptedLinear(block.mlp.lin2, self.bottleneck)
+            last = block.mlp_layers[1]
+            setattr(block.mlp, last, AdaptedLinear(getattr(block.mlp, last), self.bottleneck))
             if self.place == "attention-and-mlp":
                 block.attn.proj = AdaptedLinear(block.attn.proj, self.bottleneck)
 

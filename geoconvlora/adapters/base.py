@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from geoconvlora.errors import ConfigError
-from geoconvlora.sam.encoder import EncoderBlock, ImageEncoder
+from geoconvlora.sam.adaptable import AdaptableBlock, AdaptableEncoder
 
 
 class Method(BaseModel):
@@ -34,14 +34,14 @@ class Method(BaseModel):
         if not cls.__dict__.get("name"):
             raise TypeError(f"{cls.__name__} has no name")
 
-    def inject(self, encoder: ImageEncoder) -> None:
+    def inject(self, encoder: AdaptableEncoder) -> None:
         """Add the method's modules to the encoder."""
 
     def trains(self, name: str) -> bool:
         """Whether a tensor of the encoder, by its name there, belongs to the method."""
         raise NotImplementedError
 
-    def merge(self, encoder: ImageEncoder) -> None:
+    def merge(self, encoder: AdaptableEncoder) -> None:
         """Fold the method into the frozen weights.
 
         Raises:
@@ -51,8 +51,8 @@ class Method(BaseModel):
 
 
 def replace_qkv(
-    encoder: ImageEncoder, build: Callable[[nn.Linear, EncoderBlock], nn.Linear]
+    encoder: AdaptableEncoder, build: Callable[[nn.Linear, AdaptableBlock], nn.Linear]
 ) -> None:
     """Put ``build(qkv, block)`` in the place of each block's fused query-key-value layer."""
-    for block in cast("Iterable[EncoderBlock]", encoder.blocks):
+    for block in cast("Iterable[AdaptableBlock]", encoder.blocks):
         block.attn.qkv = build(block.attn.qkv, block)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from geoconvlora.adapters.base import Method
-from geoconvlora.sam.encoder import ImageEncoder
+from geoconvlora.sam.adaptable import AdaptableEncoder
 
 
 class BitFit(Method):
@@ -17,5 +17,5 @@ class BitFit(Method):
         """Biases; the relative-position tables are none."""
         return name.endswith(".bias")
 
-    def merge(self, encoder: ImageEncoder) -> None:
+    def merge(self, encoder: AdaptableEncoder) -> None:
         """Nothing was added: the encoder is plain already."""

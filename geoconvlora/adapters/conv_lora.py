@@ -29,7 +29,7 @@ from geoconvlora.adapters.base import Method, replace_qkv
 from geoconvlora.adapters.experts import Experts
 from geoconvlora.adapters.gate import NoisyGate
 from geoconvlora.adapters.lora import LowRankLinear
-from geoconvlora.sam.encoder import EncoderBlock, ImageEncoder
+from geoconvlora.sam.adaptable import AdaptableBlock, AdaptableEncoder
 
 
 class ConvLoRA(Method):
@@ -81,10 +81,10 @@ class ConvLoRA(Method):
             raise ValueError("mixing 'average' has no gate to choose top_k or by position")
         return self
 
-    def inject(self, encoder: ImageEncoder) -> None:
+    def inject(self, encoder: AdaptableEncoder) -> None:
         """Wrap each block's qkv."""
 
-        def build(qkv: nn.Linear, block: EncoderBlock) -> nn.Linear:
+        def build(qkv: nn.Linear, block: AdaptableBlock) -> nn.Linear:
             return ConvLoRALinear(qkv, self)
 
         replace_qkv(encoder, build)
@@ -150,6 +150,10 @@ class ConvLoRALinear(LowRankLinear):
         shares = low.new_zeros((len(features), count)).scatter(1, chosen, weights.to(low.dtype))
         shares = shares.view(maps, height, width, count).permute(0, 3, 1, 2)
         return self.lora_experts(low, shares)  # type: ignore[no-any-return]
+
+    def pointwise(self, x: Tensor) -> Tensor:
+        """The low-rank part alone, for tokens that are no place of a map; (..., in)."""
+        return super().forward(x)
 
     def merged(self) -> nn.Linear:
         """Not possible: gating and GELU are not linear."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geoconvlora.adapters.base import Method, replace_qkv
-from geoconvlora.sam.encoder import ImageEncoder
+from geoconvlora.sam.adaptable import AdaptableEncoder
 
 
 class LowRankLinear(nn.Linear):
@@ -66,7 +66,7 @@ class LoRA(Method):
     rank: int = Field(default=3, ge=1)
     alpha: float = Field(default=32.0, gt=0)
 
-    def inject(self, encoder: ImageEncoder) -> None:
+    def inject(self, encoder: AdaptableEncoder) -> None:
         """Wrap each block's qkv."""
         replace_qkv(encoder, lambda qkv, block: LowRankLinear(qkv, self.rank, self.alpha))
 
@@ -74,6 +74,6 @@ class LoRA(Method):
         """A and B."""
         return ".lora_" in name
 
-    def merge(self, encoder: ImageEncoder) -> None:
+    def merge(self, encoder: AdaptableEncoder) -> None:
         """Fold the updates into the frozen qkv weights, exactly."""
         replace_qkv(encoder, lambda qkv, block: cast("LowRankLinear", qkv).merged())

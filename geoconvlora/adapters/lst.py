@@ -10,7 +10,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from geoconvlora.adapters.base import Method
-from geoconvlora.sam.encoder import EncoderBlock, ImageEncoder, SideNetwork
+from geoconvlora.sam.adaptable import AdaptableEncoder, SideNetwork
+from geoconvlora.sam.encoder import EncoderBlock
 
 TEMPERATURE = 0.1
 """Of the gates between ladder and encoder."""
@@ -30,7 +31,7 @@ class LST(Method):
 
     reduction: int = Field(default=16, ge=1)
 
-    def inject(self, encoder: ImageEncoder) -> None:
+    def inject(self, encoder: AdaptableEncoder) -> None:
         """Put the ladder beside the encoder."""
         encoder.side = Ladder(encoder, self.reduction)
 
@@ -48,7 +49,7 @@ class Ladder(SideNetwork):
     cut windows where the encoder's do and know no relative positions.
     """
 
-    def __init__(self, encoder: ImageEncoder, reduction: int) -> None:
+    def __init__(self, encoder: AdaptableEncoder, reduction: int) -> None:
         super().__init__()
         size = encoder.size
         width = max(1, size.width // reduction)

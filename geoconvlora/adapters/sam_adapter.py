@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geoconvlora.adapters.base import Method
-from geoconvlora.sam.encoder import BlockPrompter, ImageEncoder
+from geoconvlora.sam.adaptable import AdaptableEncoder, BlockPrompter
 from geoconvlora.sam.sizes import PATCH
 
 LOW_FREQUENCIES = 0.25
@@ -32,7 +32,7 @@ class SAMAdapter(Method):
 
     ratio: int = Field(default=32, ge=1)
 
-    def inject(self, encoder: ImageEncoder) -> None:
+    def inject(self, encoder: AdaptableEncoder) -> None:
         """Give the encoder a prompter."""
         encoder.prompter = HighFrequencyPrompter(encoder, self.ratio)
 
@@ -44,7 +44,7 @@ class SAMAdapter(Method):
 class HighFrequencyPrompter(BlockPrompter):
     """``prompt_i = W GELU(W_i (F_hf + F_pe))`` with W shared by all blocks, zero at the start."""
 
-    def __init__(self, encoder: ImageEncoder, ratio: int) -> None:
+    def __init__(self, encoder: AdaptableEncoder, ratio: int) -> None:
         super().__init__()
         size = encoder.size
         width = max(1, size.width // ratio)

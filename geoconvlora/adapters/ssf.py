@@ -11,7 +11,8 @@ from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 
 from geoconvlora.adapters.base import Method
-from geoconvlora.sam.encoder import EncoderBlock, ImageEncoder
+from geoconvlora.errors import ConfigError
+from geoconvlora.sam.adaptable import AdaptableBlock, AdaptableEncoder
 
 
 class SSF(Method):
@@ -31,27 +32,29 @@ class SSF(Method):
     neck: bool = False
     init_std: float = Field(default=0.0, ge=0)
 
-    def inject(self, encoder: ImageEncoder) -> None:
+    def inject(self, encoder: AdaptableEncoder) -> None:
         """Replace the layers by ones that scale and shift."""
-        self._replace(encoder, lambda layer: SCALED[type(layer)](layer, self.init_std))
+        self._replace(encoder, lambda layer: scaled(layer, self.init_std))
 
     def trains(self, name: str) -> bool:
         """Gamma and beta."""
         return ".ssf_" in name
 
-    def merge(self, encoder: ImageEncoder) -> None:
+    def merge(self, encoder: AdaptableEncoder) -> None:
         """Fold gamma and beta into weights and biases, exactly."""
         self._replace(encoder, lambda layer: cast("Scaled", layer).merged())
 
-    def _replace(self, encoder: ImageEncoder, change: Callable[[nn.Module], nn.Module]) -> None:
+    def _replace(self, encoder: AdaptableEncoder, change: Callable[[nn.Module], nn.Module]) -> None:
         owners: list[tuple[nn.Module, str]] = [(encoder.patch_embed, "proj")]
-        for block in cast("Iterable[EncoderBlock]", encoder.blocks):
+        for block in cast("Iterable[AdaptableBlock]", encoder.blocks):
             owners += [(block, "norm1"), (block.attn, "qkv"), (block.attn, "proj")]
-            owners += [(block, "norm2"), (block.mlp, "lin1"), (block.mlp, "lin2")]
+            owners += [(block, "norm2")]
+            owners += [(block.mlp, name) for name in block.mlp_layers]
         if self.neck:
             owners += [(encoder.neck, "1"), (encoder.neck, "3")]
-        for owner, name in owners:
-            setattr(owner, name, change(getattr(owner, name)))
+        layers = [change(getattr(owner, name)) for owner, name in owners]
+        for (owner, name), layer in zip(owners, layers, strict=True):
+            setattr(owner, name, layer)
 
 
 class Scaled(nn.Module):
@@ -169,3 +172,14 @@ SCALED: dict[type[nn.Module], Callable[[nn.Module, float], Scaled]] = {
     LayerNorm2d: ScaledLayerNorm2d,
 }
 """The scaled kind of each frozen kind."""
+
+
+def scaled(layer: nn.Module, std: float) -> Scaled:
+    """The layer, scaled and shifted.
+
+    Raises:
+        ConfigError: It has no bias, which the shift is merged into.
+    """
+    if getattr(layer, "bias", None) is None:
+        raise ConfigError("ssf shifts what layers add, and this encoder has layers without bias")
+    return next(kind(layer, std) for plain, kind in SCALED.items() if isinstance(layer, plain))

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import nn
 
 from geoconvlora.adapters.base import Method
-from geoconvlora.sam.encoder import EncoderBlock, ImageEncoder
+from geoconvlora.sam.adaptable import AdaptableBlock, AdaptableEncoder
 from geoconvlora.sam.sizes import PATCH
 
 
@@ -31,11 +31,11 @@ class VPT(Method):
 
     prompts: int = Field(default=10, ge=1)
 
-    def inject(self, encoder: ImageEncoder) -> None:
+    def inject(self, encoder: AdaptableEncoder) -> None:
         """Give each block's attention its prompts."""
         width = encoder.size.width
         bound = math.sqrt(6 / (3 * PATCH**2 + width))
-        for block in cast("Iterable[EncoderBlock]", encoder.blocks):
+        for block in cast("Iterable[AdaptableBlock]", encoder.blocks):
             start = torch.empty(self.prompts, width, device=block.norm1.weight.device)
             block.attn.prompts = nn.Parameter(start.uniform_(-bound, bound))
 

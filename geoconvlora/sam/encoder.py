@@ -4,59 +4,23 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-import torch
 from segment_anything.modeling.image_encoder import Block, ImageEncoderViT
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
-from geoconvlora.errors import ConfigError
+from geoconvlora.errors import ConfigError, WeightsError
+from geoconvlora.sam.adaptable import AdaptableBlock, AdaptableEncoder
 from geoconvlora.sam.attention import RelativeAttention
+from geoconvlora.sam.plain_vit import PREFIX, PlainViTEncoder, build_plain_vit
 from geoconvlora.sam.sizes import PATCH, SIZES, EncoderSize
 
-if TYPE_CHECKING:
-    from geoconvlora.adapters.base import Method
 
+class EncoderBlock(AdaptableBlock, Block):
+    """A transformer block whose attention cuts its own windows."""
 
-class BlockPrompter(nn.Module):
-    """Something that an adaptation method adds to the input of every block."""
-
-    def features(self, images: Tensor, embedded: Tensor) -> Tensor:
-        """What all prompts are made of: images (B, bands, H, W), embedded patches (B, h, w, C)."""
-        raise NotImplementedError
-
-    def prompt(self, block: int, features: Tensor) -> Tensor:
-        """What is added to the block's input, (B, h, w, C)."""
-        raise NotImplementedError
-
-
-class SideNetwork(nn.Module):
-    """A network beside the encoder that reads the tokens of every block."""
-
-    def start(self, tokens: Tensor) -> Tensor:
-        """Its first state, from the tokens that enter the first block, (B, h, w, C)."""
-        raise NotImplementedError
-
-    def step(self, block: int, state: Tensor, tokens: Tensor) -> Tensor:
-        """Its next state, from the tokens that the block has made."""
-        raise NotImplementedError
-
-    def finish(self, state: Tensor) -> Tensor:
-        """What is added to the last tokens, (B, h, w, C)."""
-        raise NotImplementedError
-
-
-class EncoderBlock(Block):
-    """A transformer block whose attention cuts its own windows.
-
-    Attributes:
-        beside_mlp: Of an adaptation method: its output, from the same tokens, is added to the
-            MLP's.
-    """
-
-    beside_mlp: nn.Module | None
+    mlp_layers = ("lin1", "lin2")
 
     def __init__(self, size: EncoderSize, index: int, *, relative: bool = True) -> None:
         tokens = size.image // PATCH
@@ -77,33 +41,18 @@ class EncoderBlock(Block):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map tokens (B, H, W, C) to tokens of the same shape."""
-        attended = self.attn(self.norm1(x), self.window_size)
+        attended: Tensor = self.attn(self.norm1(x), self.window_size)
         x = attended + x
-        y = x + self.mlp(self.norm2(x))
+        y: Tensor = x + self.mlp(self.norm2(x))
         return y if self.beside_mlp is None else y + self.beside_mlp(x)
 
 
-class ImageEncoder(ImageEncoderViT):
+class ImageEncoder(AdaptableEncoder, ImageEncoderViT):
     """SAM's ViT; tensor names are those of Meta's checkpoints.
 
     Position tables are interpolated to the image's own token grid, linearly, as Meta's code does
     for the relative ones. More than three bands widen the patch embedding.
-
-    Attributes:
-        size: Its shape.
-        bands: Number of input bands.
-        recompute: Whether blocks are recomputed in the backward pass, to save memory.
-        method: What it was adapted by; None for a plain encoder.
-        prompter: Of an adaptation method: adds to the input of every block.
-        side: Of an adaptation method: reads every block's tokens and adds to the last.
     """
-
-    size: EncoderSize
-    bands: int
-    recompute: bool
-    method: Method | None
-    prompter: BlockPrompter | None
-    side: SideNetwork | None
 
     def __init__(self, size: EncoderSize, bands: int = 3) -> None:
         super().__init__(
@@ -115,12 +64,7 @@ class ImageEncoder(ImageEncoderViT):
             num_heads=size.heads,
             out_chans=size.neck,
         )
-        self.size = size
-        self.bands = bands
-        self.recompute = False
-        self.method = None
-        self.prompter = None
-        self.side = None
+        self._start_plain(size, bands, ("patch_embed.",) if bands > 3 else ())
         self.blocks = nn.ModuleList(EncoderBlock(size, index) for index in range(size.depth))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -150,11 +94,6 @@ class ImageEncoder(ImageEncoderViT):
         if self.side is not None:
             tokens = tokens + self.side.finish(state)
         return self.neck(tokens.permute(0, 3, 1, 2))  # type: ignore[no-any-return]
-
-    def _run(self, block: nn.Module, tokens: Tensor) -> Tensor:
-        if self.recompute and torch.is_grad_enabled():
-            return checkpoint(block, tokens, use_reentrant=False)  # type: ignore[no-any-return]
-        return block(tokens)  # type: ignore[no-any-return]
 
     def positions(self, rows: int, columns: int) -> Tensor:
         """Absolute positions on a grid of tokens, (1, rows, columns, C)."""
@@ -188,15 +127,17 @@ def widen_patch_embedding(tensors: dict[str, Tensor], bands: int) -> dict[str, T
 
 def load_encoder(
     size: str, checkpoint: str | Path | None = None, *, bands: int = 3
-) -> ImageEncoder:
+) -> AdaptableEncoder:
     """Build an image encoder, with weights where a checkpoint is given.
 
     Args:
-        size: ``vit_t``, ``vit_b``, ``vit_l`` or ``vit_h``.
+        size: ``vit_t``, ``vit_b``, ``vit_l`` or ``vit_h``; or a plain ViT of timm's, such as
+            ``timm/vit_small_patch16_224``.
         checkpoint: A SAM checkpoint in Meta's format, by path or by its official name
-            (``sam_vit_b_01ec64.pth``), or base weights made by this package. None leaves the
-            weights random.
-        bands: Input bands; three or more.
+            (``sam_vit_b_01ec64.pth``), or base weights made by this package. For a ViT of timm's, a
+            file of its tensors as timm names them. None leaves the weights random.
+        bands: Input bands; three or more for SAM. A ViT's are those of its checkpoint, or any
+            number where that is for three.
 
     Returns:
         The encoder in evaluation mode; its module maps normalised images (B, bands, H, W) to
@@ -204,7 +145,7 @@ def load_encoder(
 
     Raises:
         ConfigError: The size is unknown, or there are fewer than three bands.
-        WeightsError: The checkpoint is missing, damaged or of another size.
+        WeightsError: The checkpoint is missing, damaged or of another size or number of bands.
 
     Example:
         >>> import torch
@@ -212,8 +153,13 @@ def load_encoder(
         >>> encoder(torch.zeros(1, 3, 64, 96)).shape
         torch.Size([1, 64, 4, 6])
     """
+    if size.startswith(PREFIX):
+        return load_plain_vit(size, checkpoint, bands).eval()
     if size not in SIZES:
-        raise ConfigError(f"unknown encoder size {size!r}: choose one of {', '.join(SIZES)}")
+        raise ConfigError(
+            f"unknown encoder size {size!r}: choose one of {', '.join(SIZES)}, or a ViT of timm's "
+            f"such as {PREFIX}vit_small_patch16_224"
+        )
     if bands < 3:
         raise ConfigError(f"the encoder takes 3 bands or more, not {bands}")
     encoder = ImageEncoder(SIZES[size], bands)
@@ -228,7 +174,49 @@ def load_encoder(
     return encoder
 
 
-def encoder_arguments(encoder: ImageEncoder) -> dict[str, Any]:
-    """What :func:`load_encoder` needs to build the same encoder again."""
+def load_plain_vit(name: str, checkpoint: str | Path | None, bands: int) -> PlainViTEncoder:
+    """Build a ViT of timm's, see :func:`load_encoder`.
+
+    The neck, and the last norm where the checkpoint comes without it, as some of torchgeo's do,
+    are fresh: they train with every method.
+    """
+    encoder = build_plain_vit(name, bands)
+    if checkpoint is None:
+        return encoder
+    from geoconvlora.weights.checkpoint import read_checkpoint
+
+    state = read_checkpoint(checkpoint)
+    start = {k: v for k, v in encoder.state_dict().items() if k.startswith(("neck.", "norm."))}
+    stored = state.part("image_encoder")
+    fresh = {f"{k.split('.')[0]}." for k in start if k not in stored}
+
+    def adapt(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        held = tensors["patch_embed.proj.weight"].shape[1]
+        if held not in {3, bands}:
+            raise WeightsError(
+                f"{state.path} is for {held} bands, not for {bands}: name the bands that it was "
+                "trained on, in their order"
+            )
+        if held != bands:
+            fresh.add("patch_embed.")
+        return {**start, **widen_patch_embedding(tensors, bands)}
+
+    state.load_into(encoder, "image_encoder", adapt=adapt)
+    encoder.fresh = tuple(sorted(fresh))
+    return encoder
+
+
+def encoder_arguments(encoder: AdaptableEncoder) -> dict[str, Any]:
+    """What :func:`load_encoder` needs to build the same encoder again.
+
+    Raises:
+        ConfigError: The encoder is a ViT that it did not build.
+    """
+    if isinstance(encoder, PlainViTEncoder):
+        if encoder.architecture is None:
+            raise ConfigError(
+                "the architecture of this ViT has no name: build it with load_encoder"
+            )
+        return {"size": f"{PREFIX}{encoder.architecture}", "bands": encoder.bands}
     size = next(name for name, shape in SIZES.items() if shape == encoder.size)
     return {"size": size, "bands": encoder.bands}

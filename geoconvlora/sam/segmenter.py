@@ -10,19 +10,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from geoconvlora.sam.adaptable import AdaptableEncoder
 from geoconvlora.sam.decoder import DecoderSettings, PromptFreeDecoder
-from geoconvlora.sam.encoder import ImageEncoder, load_encoder
+from geoconvlora.sam.encoder import load_encoder
 
 
 class Segmenter(nn.Module):
-    """SAM without prompts, for any number of classes.
+    """SAM without prompts, or a ViT in the encoder's place, for any number of classes.
 
     Attributes:
         encoder: The image encoder, perhaps adapted.
         decoder: The prompt-free decoder.
     """
 
-    def __init__(self, encoder: ImageEncoder, decoder: PromptFreeDecoder) -> None:
+    def __init__(self, encoder: AdaptableEncoder, decoder: PromptFreeDecoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
@@ -57,9 +58,10 @@ def build_segmenter(
     """Build a segmenter.
 
     Args:
-        size: Encoder size: ``vit_t``, ``vit_b``, ``vit_l`` or ``vit_h``.
+        size: Encoder size: ``vit_t``, ``vit_b``, ``vit_l`` or ``vit_h``; or a plain ViT of timm's,
+            such as ``timm/vit_small_patch16_224``.
         classes: Number of classes.
-        bands: Input bands; three or more.
+        bands: Input bands, see :func:`geoconvlora.sam.load_encoder`.
         checkpoint: Base weights, see :func:`geoconvlora.sam.load_encoder`. What the checkpoint
             holds for the decoder is taken over where its shape fits.
         decoder: Settings of the decoder, see :class:`DecoderSettings`.

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from geoconvlora.weights.card import (
     ClassInfo,
+    EncoderName,
     Frozen,
     InstanceRule,
     Resolution,
@@ -22,7 +23,7 @@ from geoconvlora.weights.card import (
 IGNORE = 255
 """Mask value of pixels outside the loss and the metrics: invalid, or not labelled."""
 
-Size = Literal["vit_t", "vit_b", "vit_l", "vit_h"]
+Size = EncoderName
 Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
 LossName = Literal["ce", "dice", "log-cosh-dice", "ce+dice", "ce+log-cosh-dice"]
 Schedule = Literal["cosine", "linear", "constant"]
@@ -32,10 +33,12 @@ class NetworkConfig(Frozen):
     """The network, where it starts from, and how it is adapted."""
 
     size: Size | None = None
-    """None: the size of the base weights."""
+    """SAM's, or a plain ViT's name such as ``timm/vit_small_patch16_224``. None: the size of the
+    base weights, which a file of timm's or torchgeo's does not say."""
     base: str | None = None
-    """Base weights by name or path: a SAM checkpoint of Meta's, a bundled base, or what
-    ``export: base`` wrote. None: random weights."""
+    """Base weights by name or path: a SAM checkpoint of Meta's, a bundled base, what
+    ``export: base`` wrote, or a plain ViT's file as timm and torchgeo publish them. None: random
+    weights."""
     method: str = "conv-lora"
     settings: dict[str, Any] = Field(default_factory=dict)
     """Settings of the method, such as ``rank: 8``."""

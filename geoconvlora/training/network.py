@@ -62,7 +62,10 @@ def describe_base(size: Size | None, base: str | None) -> BaseWeights:
     official = OFFICIAL.get(path.name)
     own_size = official.size if official else read_checkpoint(path).about.get("size")
     if size is None and own_size is None:
-        raise WeightsError(f"{path} does not say its size: set model.size, such as vit_b")
+        raise WeightsError(
+            f"{path} does not say its size: set model.size, such as vit_b "
+            "or timm/vit_small_patch16_224"
+        )
     name = base if base in bundled_bases() else path.name
     return BaseWeights.model_validate(
         {"name": name, "size": size or own_size, "sha256": sha256_of(path)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -10,6 +10,9 @@ FORMAT_VERSION: Literal[1] = 1
 """Version of the model file's layout; another one is refused."""
 
 TaskKind = Literal["classes", "instances"]
+
+EncoderName = Annotated[str, Field(pattern=r"^(vit_[tblh]|timm/[a-z0-9_]+)$")]
+"""Size of SAM's encoder, or a plain ViT by its name in timm: ``timm/vit_small_patch16_224``."""
 
 
 class Frozen(BaseModel):
@@ -23,7 +26,7 @@ class BaseWeights(Frozen):
 
     name: str
     """Catalogue name (``vit_t-fields``) or file name (``sam_vit_b_01ec64.pth``)."""
-    size: Literal["vit_t", "vit_b", "vit_l", "vit_h"]
+    size: EncoderName
     sha256: str | None = None
     """Of the base weights' file; None where the encoder's own tensors travel in the model file."""
 

@@ -1,4 +1,4 @@
-"""Base weights: SAM checkpoints as Meta publishes them, and bases that this package trained."""
+"""Base weights: SAM checkpoints as Meta publishes them, ViTs as timm does, and bases of ours."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 PARTS = ("image_encoder", "mask_decoder", "prompt_encoder", "decoder")
 
+CLASSIFIER = ("head", "fc_norm", "attn_pool")
+"""Parts of a ViT of timm's that only its classifier needs."""
+
 Tensors = dict[str, Tensor]
 
 
@@ -33,7 +36,8 @@ class Checkpoint:
     Attributes:
         path: Their file.
         sha256: Of the file.
-        tensors: By name; Meta's prefixes, and ``decoder.`` for a decoder of ours.
+        tensors: By name; Meta's prefixes, and ``decoder.`` for a decoder of ours. A plain ViT's
+            names have the prefix ``image_encoder.``.
         about: What a base of ours says of itself.
     """
 
@@ -57,7 +61,9 @@ class Checkpoint:
         """
         tensors = self.part(prefix)
         if not tensors:
-            raise WeightsError(f"{self.path} holds no {prefix!r}: it is not a SAM checkpoint")
+            raise WeightsError(
+                f"{self.path} holds no {prefix!r}: it is no checkpoint of an encoder"
+            )
         try:
             if adapt is not None:
                 tensors = adapt(tensors)
@@ -75,7 +81,7 @@ class Checkpoint:
         state = decoder.state_dict()
         if own:
             state.update({k: v for k, v in own.items() if k in state and v.shape == state[k].shape})
-        else:
+        elif self.part("mask_decoder"):
             state.update(self._official_start(state))
         decoder.load_state_dict(state)
 
@@ -107,7 +113,8 @@ def read_checkpoint(name: str | Path) -> Checkpoint:
 
     Args:
         name: A path; the name of a bundled base; or an official name such as
-            ``sam_vit_b_01ec64.pth`` that lies in the weights folder.
+            ``sam_vit_b_01ec64.pth`` that lies in the weights folder. A path may lead to a SAM
+            checkpoint, a base of ours, or a plain ViT as timm and torchgeo publish them.
 
     Raises:
         WeightsError: They are missing or damaged, hold something else than tensors, or an official
@@ -132,8 +139,6 @@ def _read(path: Path, sha256: str) -> Checkpoint:
             with safe_open(path, framework="pt") as file:
                 tensors = {k: file.get_tensor(k).float() for k in file.keys()}  # noqa: SIM118
             about = base_header(path)
-            if not about:
-                raise WeightsError(f"{path} holds no base weights: it may be a model file")
         else:
             tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except (RuntimeError, SafetensorError, pickle.UnpicklingError, EOFError, OSError) as error:
@@ -141,15 +146,30 @@ def _read(path: Path, sha256: str) -> Checkpoint:
         raise WeightsError(
             f"{path} cannot be read as weights ({reason}): get the file again"
         ) from None
+    tensors = _unwrapped(tensors)
     if not isinstance(tensors, dict) or not all(isinstance(v, Tensor) for v in tensors.values()):
         raise WeightsError(f"{path} holds something else than tensors: it is not used")
-    unknown = {str(k).split(".")[0] for k in tensors} - set(PARTS)
-    if unknown:
+    parts = {str(k).split(".")[0] for k in tensors}
+    if {"patch_embed", "blocks"} <= parts:
+        tensors = {
+            f"image_encoder.{k}": v for k, v in tensors.items() if k.split(".")[0] not in CLASSIFIER
+        }
+    elif path.suffix == ".safetensors" and not about:
+        raise WeightsError(f"{path} holds no base weights: it may be a model file")
+    elif parts - set(PARTS):
         raise WeightsError(
-            f"{path} holds {', '.join(sorted(unknown))}, which SAM has not: it is not a SAM "
-            "checkpoint in Meta's format"
+            f"{path} holds {', '.join(sorted(parts - set(PARTS))[:5])}: it is neither a SAM "
+            "checkpoint in Meta's format nor a ViT's with timm's names"
         )
     return Checkpoint(path, sha256, tensors, about)
+
+
+def _unwrapped(content: Any) -> Any:
+    """What training frameworks put beside an epoch and an optimiser's state."""
+    for key in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            return content[key]
+    return content
 
 
 def save_base(

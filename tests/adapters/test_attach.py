@@ -83,6 +83,12 @@ def test_wrong_settings_are_refused(method: str, settings: dict, message: str) -
         attach(load_encoder("vit_t"), method, **settings)
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_new_layers_are_in_the_encoders_mode(training: bool) -> None:
+    encoder = attach(load_encoder("vit_t").train(training), "conv-lora")
+    assert {module.training for module in encoder.modules()} == {training}
+
+
 def test_attaching_twice_is_refused() -> None:
     with pytest.raises(ConfigError, match="already"):
         attach(attach(load_encoder("vit_t"), "lora"), "lora")
