@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -87,7 +87,9 @@ class ParallelAdapter(nn.Module):
 def _bottleneck(
     width: int, hidden: int, like: nn.Linear | None = None
 ) -> tuple[nn.Linear, nn.Linear]:
-    place = {} if like is None else {"device": like.weight.device, "dtype": like.weight.dtype}
+    place: dict[str, Any] = {}
+    if like is not None:
+        place = {"device": like.weight.device, "dtype": like.weight.dtype}
     down, up = nn.Linear(width, hidden, **place), nn.Linear(hidden, width, **place)
     nn.init.kaiming_uniform_(down.weight, a=5**0.5)
     nn.init.zeros_(down.bias)

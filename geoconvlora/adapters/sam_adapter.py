@@ -77,5 +77,5 @@ def high_frequencies(images: Tensor) -> Tensor:
         rows, columns = height // 2, width // 2
         keep = torch.ones((height, width), device=images.device)
         keep[max(0, rows - half) : rows + half, max(0, columns - half) : columns + half] = 0
-        passed = torch.fft.ifft2(torch.fft.ifftshift(spectrum * keep, dim=(-2, -1)))
+        passed: Tensor = torch.fft.ifft2(torch.fft.ifftshift(spectrum * keep, dim=(-2, -1)))
         return passed.real.abs().to(images.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from pydantic import Field
@@ -66,8 +66,8 @@ class Scaled(nn.Module):
     """
 
     channels_first: ClassVar[bool] = False
-    weight: Tensor
-    bias: Tensor
+    weight: Any
+    bias: Any
 
     def adopt(self, frozen: nn.Module, std: float) -> None:
         """Take over a frozen layer's tensors and start gamma and beta."""
@@ -85,7 +85,8 @@ class Scaled(nn.Module):
     @property
     def at_zero(self) -> Tensor:
         """What a linear layer gives for zeros, which attention pads with."""
-        return self.bias * self.ssf_scale + self.ssf_shift
+        shifted: Tensor = self.bias * self.ssf_scale + self.ssf_shift
+        return shifted
 
     def plain(self) -> nn.Module:
         """A layer of the frozen one's kind, without tensors."""
@@ -162,10 +163,11 @@ class ScaledLayerNorm2d(Scaled, LayerNorm2d):
 
     def plain(self) -> nn.Module:
         """A norm of this shape."""
-        return LayerNorm2d(len(self.bias), self.eps)
+        layer: nn.Module = LayerNorm2d(len(self.bias), self.eps)
+        return layer
 
 
-SCALED: dict[type[nn.Module], Callable[[nn.Module, float], Scaled]] = {
+SCALED: dict[type[nn.Module], Callable[[Any, float], Scaled]] = {
     nn.Linear: ScaledLinear,
     nn.Conv2d: ScaledConv2d,
     nn.LayerNorm: ScaledLayerNorm,

@@ -117,7 +117,7 @@ class RelativeAttention(Attention):
         count = max(1, min(maps, BIAS_BYTES // (row_bytes * height))) if rows == height else 1
         # Keys beyond the map's own tokens are prompts, which have no position: their bias stays 0.
         bias = q.new_zeros((count, heads, rows, width, keys))
-        by_key = bias[..., :tokens].unflatten(-1, (height, width))
+        by_key = bias[..., :tokens].view(*bias.shape[:-1], height, width)
         out = torch.empty_like(q)
         for first in range(0, maps, count):
             some = slice(first, min(first + count, maps))

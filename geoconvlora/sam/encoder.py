@@ -82,9 +82,9 @@ class ImageEncoder(AdaptableEncoder, ImageEncoderViT):
                 f"pad them to multiples of {PATCH}"
             )
         tokens = self.patch_embed(x)
-        features = self.prompter.features(x, tokens) if self.prompter else None
+        features: Any = self.prompter.features(x, tokens) if self.prompter else None
         tokens = tokens + self.positions(tokens.shape[1], tokens.shape[2])
-        state = self.side.start(tokens) if self.side else None
+        state: Any = self.side.start(tokens) if self.side else None
         for index, block in enumerate(self.blocks):
             if self.prompter is not None:
                 tokens = tokens + self.prompter.prompt(index, features)

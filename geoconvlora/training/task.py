@@ -23,7 +23,7 @@ from geoconvlora.training.network import build_network
 from geoconvlora.training.samples import TorchSample
 
 
-class ConvLoRASegmentation(ClassificationMixin, BaseTask):  # type: ignore[misc]
+class ConvLoRASegmentation(ClassificationMixin, BaseTask):
     """Semantic segmentation by an adapted Segment Anything encoder.
 
     The loss is the task's loss plus the adapters' auxiliary loss; ``val_loss`` is the task's

@@ -120,5 +120,5 @@ def basins(heights: NDArray[np.uint8], depth: int) -> NDArray[np.bool_]:
     ).astype(np.uint8)
     # In a frame, because skimage finds no minimum in a raster of one height.
     framed = np.pad(filled, 1, constant_values=LEVELS)
-    lowest: NDArray[np.bool_] = local_minima(framed, footprint=_CROSS)[1:-1, 1:-1]
-    return lowest & (filled < LEVELS)
+    lowest = local_minima(framed, footprint=_CROSS)[1:-1, 1:-1]
+    return np.asarray(lowest & (filled < LEVELS))
