@@ -24,7 +24,15 @@ IGNORE = 255
 
 Size = Literal["vit_t", "vit_b", "vit_l", "vit_h"]
 Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
-LossName = Literal["ce", "dice", "log-cosh-dice", "ce+dice", "ce+log-cosh-dice"]
+LossName = Literal[
+    "ce",
+    "dice",
+    "log-cosh-dice",
+    "ce+dice",
+    "ce+log-cosh-dice",
+    "structure-faithful",
+    "structure-intended",
+]
 Schedule = Literal["cosine", "linear", "constant"]
 
 
@@ -269,6 +277,8 @@ class TrainConfig(Frozen):
         weights = self.loss.class_weights
         if weights is not None and len(weights) != len(ids):
             raise ValueError(f"loss.class_weights has {len(weights)} values for {len(ids)} classes")
+        if self.loss.name.startswith("structure") and len(ids) != 2:
+            raise ValueError(f"loss {self.loss.name!r} is for 2 classes, not {len(ids)}")
         if len({band.mean is None for band in self.bands}) > 1:
             raise ValueError("give mean and std for all bands or for none")
         for source in self.sources:
