@@ -87,4 +87,7 @@ def mean_of_present(scores: NDArray[np.float64]) -> float:
 
 
 def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)
+    ratio: NDArray[np.float64] = np.divide(
+        part, whole, out=np.full(len(whole), np.nan), where=whole > 0
+    )
+    return ratio
