@@ -161,7 +161,8 @@ def _cuda_peak(steps: _Steps, device: torch.device) -> int:
     torch.cuda.reset_peak_memory_stats(device)
     steps.step()
     _wait(device)
-    return torch.cuda.max_memory_allocated(device)
+    peak: int = torch.cuda.max_memory_allocated(device)
+    return peak
 
 
 def _peak(steps: _Steps) -> int:

@@ -16,6 +16,9 @@ from geoconvlora.weights import read_card
 
 ROOT = Path(__file__).parents[2]
 
+# Half a minute where nobody else works; the usual limit is too short on a busy machine.
+pytestmark = pytest.mark.timeout(900)
+
 
 def test_every_row_has_scores_parameters_and_cost(unbroken: CompareResult) -> None:
     only, conv = unbroken.rows
