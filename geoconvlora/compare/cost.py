@@ -166,8 +166,8 @@ def _cuda_peak(steps: _Steps, device: torch.device) -> int:
 
 
 def _peak(steps: _Steps) -> int:
-    held = steps.held()
-    with TensorMemory() as memory:
+    held, memory = steps.held(), TensorMemory()
+    with memory:
         steps.step()
     return held + memory.peak
 
