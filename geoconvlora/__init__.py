@@ -29,6 +29,7 @@ _HOMES = {
 
 _ROOMS = {
     "adapters",
+    "compare",
     "errors",
     "evaluate",
     "inference",
@@ -46,16 +47,7 @@ __all__ = ["__version__", "load", "polygonize", "predict", "train"]
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
-    if name in {
-        "adapters",
-        "errors",
-        "inference",
-        "sam",
-        "scenes",
-        "training",
-        "vector",
-        "weights",
-    }:
+    if name in _ROOMS:
         return import_module(f"geoconvlora.{name}")
     raise AttributeError(f"module 'geoconvlora' has no attribute {name!r}")
 

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from geoconvlora.cli import info, models, polygonize, predict, sample, train
+from geoconvlora.cli import compare, info, models, polygonize, predict, sample, train
 from geoconvlora.errors import GeoConvLoRAError
 
 app = typer.Typer(
@@ -42,6 +42,7 @@ def _root(
 
 app.command("predict")(predict.predict)
 app.command("train")(train.train)
+app.command("compare")(compare.compare)
 app.command("polygonize")(polygonize.polygonize)
 app.command("info")(info.info)
 app.command("sample")(sample.sample)

@@ -4,7 +4,8 @@
 |---|---|---|
 | ``-v/--verbose`` | flag | all that work long |
 | ``-q/--quiet`` | flag | all that work long |
-| ``--device`` | ``auto cpu cuda mps`` | predict, train |
+| ``--device`` | ``auto cpu cuda mps`` | predict, train, compare |
+| ``--dry-run`` | flag | train, compare |
 | ``--overwrite`` | flag | all that write |
 | ``--json`` | flag | all that have something to read by a program |
 | ``--simplify --min-area --fill-holes`` | float | predict, polygonize |
@@ -22,6 +23,13 @@ Verbose = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only warnings.")]
 Device = Annotated[
     str, typer.Option("--device", help="Where the network runs: auto, cpu, cuda, cuda:1, mps.")
+]
+DeviceOverride = Annotated[
+    str | None,
+    typer.Option("--device", help="Where the network runs: auto, cpu, cuda, cuda:1, mps."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check everything, train and write nothing.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist already.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from geoconvlora.cli.messages import warnings_as_lines
-from geoconvlora.cli.options import Overwrite, Quiet, Verbose
+from geoconvlora.cli.options import DeviceOverride, DryRun, Overwrite, Quiet, Verbose
 from geoconvlora.errors import ConfigError
 
 
@@ -43,10 +43,7 @@ def train(
         str | None, typer.Option("--precision", help="auto, 32, bf16-mixed or 16-mixed.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0)] = None,
-    device: Annotated[
-        str | None,
-        typer.Option("--device", help="Where the network runs: auto, cpu, cuda, cuda:1, mps."),
-    ] = None,
+    device: DeviceOverride = None,
     num_workers: Annotated[
         int | None,
         typer.Option("--num-workers", min=0, help="Processes that prepare samples."),
@@ -59,9 +56,7 @@ def train(
         bool, typer.Option("--resume", help="Go on after an interrupted run's last epoch.")
     ] = False,
     overwrite: Overwrite = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, train and write nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:

@@ -25,7 +25,15 @@ IGNORE = 255
 
 Size = EncoderName
 Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
-LossName = Literal["ce", "dice", "log-cosh-dice", "ce+dice", "ce+log-cosh-dice"]
+LossName = Literal[
+    "ce",
+    "dice",
+    "log-cosh-dice",
+    "ce+dice",
+    "ce+log-cosh-dice",
+    "structure-faithful",
+    "structure-intended",
+]
 Schedule = Literal["cosine", "linear", "constant"]
 
 
@@ -92,6 +100,11 @@ class TilesConfig(Frozen):
     val_images: Path | None = None
     val_labels: Path | None = None
     """Folders for validation; None: a share of the tiles, see ``split``."""
+    label_values: dict[int, int] | None = None
+    """From the labels' values to class ids, such as ``{0: 0, 255: 1}``; None: values are ids."""
+    train_tiles: tuple[str, ...] | None = Field(default=None, min_length=1)
+    val_tiles: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Stems of the image tiles of the two parts; None: as ``split`` parts all tiles."""
     samples_per_epoch: int | None = Field(default=None, ge=1)
     """None: every training tile once."""
 
@@ -99,6 +112,11 @@ class TilesConfig(Frozen):
     def _both_or_none(self) -> TilesConfig:
         if (self.val_images is None) != (self.val_labels is None):
             raise ValueError("val_images and val_labels go together")
+        if (self.train_tiles is None) != (self.val_tiles is None):
+            raise ValueError("train_tiles and val_tiles go together")
+        common = set(self.train_tiles or ()) & set(self.val_tiles or ())
+        if common and self.val_images is None:
+            raise ValueError(f"tile {min(common)} is both for training and for validation")
         return self
 
 
@@ -272,20 +290,27 @@ class TrainConfig(Frozen):
         weights = self.loss.class_weights
         if weights is not None and len(weights) != len(ids):
             raise ValueError(f"loss.class_weights has {len(weights)} values for {len(ids)} classes")
+        if self.loss.name.startswith("structure") and len(ids) != 2:
+            raise ValueError(f"loss {self.loss.name!r} is for 2 classes, not {len(ids)}")
         if len({band.mean is None for band in self.bands}) > 1:
             raise ValueError("give mean and std for all bands or for none")
         for source in self.sources:
             if isinstance(source, SyntheticConfig):
                 self._check_synthetic(source)
-            elif (
-                isinstance(source, TilesConfig)
-                and source.images == source.labels
-                and not source.label_suffix
-            ):
-                raise ValueError("images and labels in one folder need a label_suffix")
+            elif isinstance(source, TilesConfig):
+                self._check_tiles(source)
         if self.out.suffix != ".safetensors":
             raise ValueError(f"out {self.out} must end in .safetensors")
         return self
+
+    def _check_tiles(self, source: TilesConfig) -> None:
+        if source.images == source.labels and not source.label_suffix:
+            raise ValueError("images and labels in one folder need a label_suffix")
+        unknown = (
+            set((source.label_values or {}).values()) - {c.id for c in self.classes} - {IGNORE}
+        )
+        if unknown:
+            raise ValueError(f"label_values leads to {min(unknown)}, which is no class id")
 
     def _check_synthetic(self, source: SyntheticConfig) -> None:
         if len(self.bands) != 3 or len(self.classes) != 3:

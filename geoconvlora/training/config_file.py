@@ -1,4 +1,4 @@
-"""From a YAML file and overriding options to one checked :class:`TrainConfig`."""
+"""From a YAML file and overriding options to one checked configuration."""
 
 from __future__ import annotations
 
@@ -33,28 +33,59 @@ def load_config(path: str | Path | None, overrides: Mapping[str, Any] | None = N
         >>> config.optim.epochs
         1
     """
-    tree = {} if path is None else _read(Path(path))
-    for key, value in (overrides or {}).items():
-        if value is not None:
-            _put(tree, key.split("."), value)
+    tree = read_tree(path, overrides)
     try:
         return TrainConfig.model_validate(tree)
     except ValidationError as error:
         where = "options" if path is None else str(path)
-        raise ConfigError(_explain(where, error)) from None
+        raise ConfigError(explain(where, error)) from None
 
 
 def save_config(config: TrainConfig, path: Path) -> None:
     """Write a configuration as YAML that :func:`load_config` reads back equal."""
-    tree = config.model_dump(mode="json")
-    path.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    path.write_text(as_yaml(config.model_dump(mode="json")), encoding="utf-8")
 
 
 def differing_keys(one: TrainConfig, other: TrainConfig) -> list[str]:
     """Dotted keys whose values differ between two configurations."""
-    flat_one, flat_other = (dict(_leaves(c.model_dump(mode="json"))) for c in (one, other))
+    return differing_leaves(*(c.model_dump(mode="json") for c in (one, other)))
+
+
+def differing_leaves(one: Tree, other: Tree) -> list[str]:
+    """Dotted keys whose values differ between two trees; lists are compared as a whole."""
+    flat_one, flat_other = dict(_leaves(one)), dict(_leaves(other))
     keys = flat_one.keys() | flat_other.keys()
     return sorted(k for k in keys if flat_one.get(k) != flat_other.get(k))
+
+
+def as_yaml(tree: Tree) -> str:
+    """YAML with the keys in their order."""
+    return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+
+def read_tree(path: str | Path | None, overrides: Mapping[str, Any] | None = None) -> Tree:
+    """Read a YAML file and put overrides, by dotted key, over it; None values are skipped.
+
+    Raises:
+        ConfigError: The file cannot be read, or is no mapping.
+    """
+    tree = {} if path is None else _read(Path(path))
+    for key, value in (overrides or {}).items():
+        if value is not None:
+            put(tree, key, value)
+    return tree
+
+
+def put(tree: Tree, key: str, value: object) -> None:
+    """Set the value of a dotted key, making the sections that lead to it."""
+    *sections, last = key.split(".")
+    for section in sections:
+        child = tree.get(section)
+        if not isinstance(child, dict):
+            child = {}
+        tree[section] = child
+        tree = child
+    tree[last] = value
 
 
 def _read(path: Path) -> Tree:
@@ -70,16 +101,6 @@ def _read(path: Path) -> Tree:
     return tree
 
 
-def _put(tree: Tree, keys: list[str], value: object) -> None:
-    for key in keys[:-1]:
-        child = tree.get(key)
-        if not isinstance(child, dict):
-            child = {}
-        tree[key] = child
-        tree = child
-    tree[keys[-1]] = value
-
-
 def _leaves(tree: Any, prefix: str = "") -> list[tuple[str, Any]]:
     if not isinstance(tree, dict) or not tree:
         return [(prefix, tree)]
@@ -90,12 +111,13 @@ def _leaves(tree: Any, prefix: str = "") -> list[tuple[str, Any]]:
     ]
 
 
-def _explain(where: str, error: ValidationError) -> str:
+def explain(where: str, error: ValidationError, root: type[BaseModel] = TrainConfig) -> str:
+    """One line a problem: where it is, the key, and what is wrong."""
     lines = []
     for problem in error.errors(include_url=False):
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            text = f"unknown key{_known_keys(problem['loc'])}"
+            text = f"unknown key{_known_keys(root, problem['loc'])}"
         elif problem["type"] == "missing":
             text = "is missing"
         else:
@@ -106,9 +128,8 @@ def _explain(where: str, error: ValidationError) -> str:
     return "\n".join(lines)
 
 
-def _known_keys(location: tuple[int | str, ...]) -> str:
+def _known_keys(section: type[BaseModel], location: tuple[int | str, ...]) -> str:
     """The keys that stand beside an unknown one, where plain sections lead there."""
-    section: type[BaseModel] = TrainConfig
     for part in location[:-1]:
         field = section.model_fields.get(str(part))
         if field is None or not isinstance(field.annotation, type):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +34,7 @@ class TilePair:
     height: int
     width: int
     bands: tuple[int, ...]
+    label_values: Mapping[int, int] | None = None
 
     def read(self, window: Window, scaling: Scaling) -> Sample:
         """The sample of a window, which may reach beyond the tile."""
@@ -44,7 +45,7 @@ class TilePair:
         scaled = np.where(valid, _scaled(values, valid, scaling), np.float32(0))
         return Sample(
             _cut(scaled, window),
-            _cut(read_label(self.label), window, fill=IGNORE),
+            _cut(read_label(self.label, self.label_values), window, fill=IGNORE),
             _cut(valid, window),
         )
 
@@ -106,14 +107,20 @@ def open_tile_pools(config: TrainConfig, data: TilesConfig) -> tuple[TileTrainPo
     """Pair and check all tiles, and split them.
 
     Raises:
-        LabelError: An image has no label, a pair's sizes differ, or a label holds an unknown class.
+        LabelError: An image has no label, a pair's sizes differ, a label holds an unknown class, or
+            there is no tile of a name.
         SceneError: An image cannot be read.
         BandError: An image's bands do not fit.
     """
-    pairs = find_pairs(config, data, data.images, data.labels)
+    train_names, val_names = data.train_tiles, data.val_tiles
     if data.val_images is not None and data.val_labels is not None:
-        train, val = pairs, find_pairs(config, data, data.val_images, data.val_labels)
+        train = find_pairs(config, data, data.images, data.labels, train_names)
+        val = find_pairs(config, data, data.val_images, data.val_labels, val_names)
+    elif train_names is not None and val_names is not None:
+        train = find_pairs(config, data, data.images, data.labels, train_names)
+        val = find_pairs(config, data, data.images, data.labels, val_names)
     else:
+        pairs = find_pairs(config, data, data.images, data.labels)
         train, val = _split(pairs, config, data)
     return (
         TileTrainPool(train, config.scaling, config.tile_size, config.seed, data.samples_per_epoch),
@@ -122,15 +129,20 @@ def open_tile_pools(config: TrainConfig, data: TilesConfig) -> tuple[TileTrainPo
 
 
 def find_pairs(
-    config: TrainConfig, data: TilesConfig, images: Path, labels: Path
+    config: TrainConfig,
+    data: TilesConfig,
+    images: Path,
+    labels: Path,
+    names: Collection[str] | None = None,
 ) -> list[TilePair]:
-    """Pair the tiles of two folders by stem and check every pair."""
+    """Pair the tiles of two folders by stem and check every pair; by name, those named only."""
     by_stem = {path.stem: path for path in rasters_in(labels)}
-    paths = [path for path in rasters_in(images) if path.match(data.pattern)]
-    if images == labels:
-        paths = [path for path in paths if not path.stem.endswith(data.label_suffix)]
-    if not paths:
-        raise SceneError(f"{images} holds no image tile that matches {data.pattern!r}")
+    paths = tile_images(data, images, labels)
+    if names is not None:
+        absent = sorted(set(names) - {path.stem for path in paths})
+        if absent:
+            raise LabelError(f"{images} holds no image tile {absent[0]}, which is named for it")
+        paths = [path for path in paths if path.stem in set(names)]
     missing = [path for path in paths if path.stem + data.label_suffix not in by_stem]
     if missing:
         raise LabelError(
@@ -138,20 +150,39 @@ def find_pairs(
             f"{missing[0].name} needs {missing[0].stem}{data.label_suffix} with the suffix of a "
             "raster"
         )
-    names = [band.name for band in config.bands]
+    names_of_bands = [band.name for band in config.bands]
     ids = {c.id for c in config.classes} | {IGNORE}
     return [
-        _checked_pair(path, by_stem[path.stem + data.label_suffix], names, data.bands, ids)
+        _checked_pair(path, by_stem[path.stem + data.label_suffix], names_of_bands, data, ids)
         for path in paths
     ]
 
 
-def read_label(path: Path) -> NDArray[np.uint8]:
+def tile_images(data: TilesConfig, images: Path, labels: Path) -> list[Path]:
+    """The image tiles of a folder, by name.
+
+    Raises:
+        SceneError: There is none.
+    """
+    paths = [path for path in rasters_in(images) if path.match(data.pattern)]
+    if images == labels:
+        paths = [path for path in paths if not path.stem.endswith(data.label_suffix)]
+    if not paths:
+        raise SceneError(f"{images} holds no image tile that matches {data.pattern!r}")
+    return paths
+
+
+def read_label(path: Path, label_values: Mapping[int, int] | None = None) -> NDArray[np.uint8]:
     """A label tile's class ids (H, W); 255 where it has no data."""
     with _open(path) as label:
         values = label.read(1)
         valid = label.read_masks(1) > 0 if label.nodata is not None else True
-    return np.where(valid & (values >= 0) & (values < IGNORE), values, IGNORE).astype(np.uint8)
+    if label_values is None:
+        return np.where(valid & (values >= 0) & (values < IGNORE), values, IGNORE).astype(np.uint8)
+    ids = np.full(values.shape, IGNORE, np.uint8)
+    for value, class_id in label_values.items():
+        ids[valid & (values == value)] = class_id
+    return ids
 
 
 def describe_tile(path: Path) -> tuple[tuple[str, ...], int]:
@@ -166,12 +197,12 @@ def _checked_pair(
     image_path: Path,
     label_path: Path,
     names: Sequence[str],
-    bands: Sequence[int] | None,
+    data: TilesConfig,
     ids: set[int],
 ) -> TilePair:
     with _open(image_path) as image:
         height, width = image.shape
-        chosen = choose_bands(band_labels(image), names, bands, str(image_path))
+        chosen = choose_bands(band_labels(image), names, data.bands, str(image_path))
     with _open(label_path) as label:
         if label.shape != (height, width):
             raise LabelError(
@@ -184,7 +215,16 @@ def _checked_pair(
             )
         values = label.read(1)
         valid = label.read_masks(1) > 0 if label.nodata is not None else True
-    unknown = sorted(set(np.unique(values[valid]).tolist()) - ids)
+    found = set(np.unique(values[valid]).tolist())
+    if data.label_values is not None:
+        unmapped = sorted(found - data.label_values.keys())
+        if unmapped:
+            raise LabelError(
+                f"{label_path} holds the value {unmapped[0]}, which label_values does not map: "
+                f"add it ({IGNORE} as its class ignores it)"
+            )
+        return TilePair(image_path, label_path, height, width, tuple(chosen), data.label_values)
+    unknown = sorted(found - ids)
     if unknown:
         shown = ", ".join(str(value) for value in unknown[:10])
         raise LabelError(

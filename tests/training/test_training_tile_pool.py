@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from training_files import write_raster
 
-from geoconvlora.errors import LabelError, SceneError
+from geoconvlora.errors import ConfigError, LabelError, SceneError
 from geoconvlora.training.config_file import load_config
 from geoconvlora.training.sources import Sources, open_sources
+from geoconvlora.training.tile_pool import read_label
 
 Build = Callable[..., dict[str, Any]]
 
@@ -91,3 +92,40 @@ def test_missing_folder_is_refused(tiles: Path, tiles_config: Build) -> None:
     data = {"kind": "tiles", "images": tiles / "none", "labels": tiles / "labels"}
     with pytest.raises(SceneError, match="none"):
         sources(tiles_config, data=data)
+
+
+def with_data(tiles: Path, **changes: Any) -> dict[str, Any]:
+    return {"kind": "tiles", "images": tiles / "images", "labels": tiles / "labels", **changes}
+
+
+def test_named_tiles_are_what_is_trained_and_validated_on(tiles: Path, tiles_config: Build) -> None:
+    data = with_data(tiles, train_tiles=["3", "5"], val_tiles=["0"], samples_per_epoch=6)
+    train, val, _ = sources(tiles_config, data=data)
+    everything = sources(tiles_config, data=with_data(tiles, train_tiles=["1"], val_tiles=["2"]))
+    assert (len(train), len(val), len(everything.val)) == (6, 1, 1)
+    masks = {read_label(tiles / "labels" / f"{i}.tif").tobytes() for i in (3, 5)}
+    assert {train.draw(key).mask.tobytes() for key in range(6)} == masks
+
+
+def test_name_without_a_tile_is_refused(tiles: Path, tiles_config: Build) -> None:
+    data = with_data(tiles, train_tiles=["3", "none"], val_tiles=["0"])
+    with pytest.raises(LabelError, match="no image tile none"):
+        sources(tiles_config, data=data)
+
+
+def test_tile_for_both_parts_is_refused(tiles: Path, tiles_config: Build) -> None:
+    data = with_data(tiles, train_tiles=["3", "4"], val_tiles=["4"])
+    with pytest.raises(ConfigError, match="tile 4 is both"):
+        sources(tiles_config, data=data)
+
+
+def test_values_of_labels_become_class_ids(tiles: Path, tiles_config: Build) -> None:
+    plain = sources(tiles_config).val.draw(0).mask
+    for path in (tiles / "labels").iterdir():
+        write_raster(path, np.choose(read_label(path), [7, 255]).astype(np.uint8)[None])
+    mapped = sources(tiles_config, data=with_data(tiles, label_values={7: 0, 255: 1}))
+    assert (mapped.val.draw(0).mask == plain).all()
+    with pytest.raises(LabelError, match="value 255, which label_values does not map"):
+        sources(tiles_config, data=with_data(tiles, label_values={7: 0}))
+    with pytest.raises(ConfigError, match="leads to 4, which is no class id"):
+        sources(tiles_config, data=with_data(tiles, label_values={7: 0, 255: 4}))

@@ -1,0 +1,101 @@
+"""Cut the Dubai images and their coloured masks into tiles for ``geoconvlora compare``.
+
+Whole places go to one part, so no test tile lies beside a training tile. Images are cut into equal
+pieces of at most 256 x 256 pixels, so every pixel comes once; pieces without a label are left out.
+
+    python scripts/dubai_tiles.py ../shared/data/train/landcover_dubai_rgb OUT
+
+makes ``OUT/{train,val,test}/{images,labels}``; labels hold the class ids of CLASSES, 255 elsewhere.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning
+
+SIDE = 256
+PLACES = {
+    "train": ("tile1", "tile2", "tile3", "tile8"),
+    "val": ("tile6",),
+    "test": ("tile5",),
+}
+CLASSES = (
+    ("land", 0x8429F6),
+    ("water", 0xE2A929),
+    ("vegetation", 0xFEDD3A),
+    ("building", 0x3C1098),
+    ("road", 0x6EC1E4),
+)
+UNLABELLED = (0x9B9B9B, 0x000000)
+IGNORE = 255
+
+
+def class_ids(mask: Path) -> NDArray[np.uint8]:
+    """Class ids (H, W) of a mask in colours, or in a palette of colours."""
+    with rasterio.open(mask) as raster:
+        values = raster.read().astype(np.uint32)
+        if raster.count == 1:
+            colours = raster.colormap(1)
+            table = np.array([colours.get(i, (0, 0, 0, 0))[:3] for i in range(256)], np.uint32)
+            values = np.moveaxis(table[values[0]], -1, 0)
+    packed = (values[0] << 16) | (values[1] << 8) | values[2]
+    ids = np.full(packed.shape, IGNORE, np.uint8)
+    for index, (_, colour) in enumerate(CLASSES):
+        ids[packed == colour] = index
+    strange = set(np.unique(packed).tolist()) - {c for _, c in CLASSES} - set(UNLABELLED)
+    if strange:
+        raise SystemExit(f"{mask}: colour #{min(strange):06x} is no class")
+    return ids
+
+
+def cuts(size: int) -> list[tuple[int, int]]:
+    """Equal parts of an axis, none longer than a tile."""
+    count = -(-size // SIDE)
+    return list(pairwise(size * i // count for i in range(count + 1)))
+
+
+def write(path: Path, values: NDArray[np.uint8]) -> None:
+    """Write bands (C, H, W)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count, height, width = values.shape
+    with rasterio.open(
+        path, "w", driver="GTiff", count=count, height=height, width=width, dtype="uint8",
+        compress="deflate", photometric="rgb" if count == 3 else "minisblack",
+    ) as raster:  # fmt: skip
+        raster.write(values)
+
+
+def main(source: Path, out: Path) -> None:
+    """Cut all images."""
+    for part, places in PLACES.items():
+        written = 0
+        for place in places:
+            for path in sorted((source / place).glob("*.jpg")):
+                with rasterio.open(path) as raster:
+                    image = raster.read()
+                ids = class_ids(path.with_name(f"{path.stem}_mask.png"))
+                for top, bottom in cuts(ids.shape[0]):
+                    for left, right in cuts(ids.shape[1]):
+                        label = ids[top:bottom, left:right]
+                        if (label == IGNORE).all():
+                            continue
+                        name = f"{place}_{path.stem[-3:]}_{top:04}_{left:04}.tif"
+                        write(out / part / "images" / name, image[:, top:bottom, left:right])
+                        write(out / part / "labels" / name, label[None])
+                        written += 1
+        print(f"{part}: {written} tiles")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        raise SystemExit(__doc__)
+    # Tiles are paired by name; neither images nor tiles have a place on the ground.
+    warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
