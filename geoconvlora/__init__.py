@@ -46,19 +46,10 @@ __all__ = ["__version__", "load", "polygonize", "predict", "train"]
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
-    if name in {
-        "adapters",
-        "errors",
-        "inference",
-        "sam",
-        "scenes",
-        "training",
-        "vector",
-        "weights",
-    }:
+    if name in _ROOMS:
         return import_module(f"geoconvlora.{name}")
     raise AttributeError(f"module 'geoconvlora' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted({*__all__, *_ROOMS})

@@ -40,7 +40,10 @@ def write_tensors(
     }
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        part.touch()
+        mode = part.stat().st_mode
         save_file(stored, part, metadata=metadata)
+        part.chmod(mode)  # safetensors replaces the file by one that only its owner may read
         part.replace(path)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error}") from None
