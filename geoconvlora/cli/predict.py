@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from geoconvlora.cli.interrupts import interruptible
 from geoconvlora.cli.messages import warnings_as_lines
 from geoconvlora.cli.options import (
     Device,
@@ -73,7 +74,7 @@ def predict(
 ) -> None:
     """Map a scene with a model and write polygons, classes or probabilities."""
     chosen = None if bands is None else _band_numbers(bands)
-    with warnings_as_lines():
+    with warnings_as_lines(), interruptible():
         from geoconvlora.inference import predict as run
         from geoconvlora.vector import PolygonOptions
 

@@ -121,4 +121,5 @@ def basins(heights: NDArray[np.uint8], depth: int) -> NDArray[np.bool_]:
     # In a frame, because skimage finds no minimum in a raster of one height.
     framed = np.pad(filled, 1, constant_values=LEVELS)
     lowest: NDArray[np.bool_] = local_minima(framed, footprint=_CROSS)[1:-1, 1:-1]
-    return lowest & (filled < LEVELS)
+    starts: NDArray[np.bool_] = lowest & (filled < LEVELS)
+    return starts
