@@ -48,10 +48,11 @@ def predict(
         float | None, typer.Option("--nodata", help="Value that means 'no data' in the scene.")
     ] = None,
     tile_size: Annotated[
-        int | None, typer.Option("--tile-size", help="Side of tiles in pixels [model's own].")
+        int | None,
+        typer.Option("--tile-size", help="Side of tiles in pixels; default: model's."),
     ] = None,
     overlap: Annotated[
-        int | None, typer.Option("--overlap", help="Pixels that tiles share [a quarter].")
+        int | None, typer.Option("--overlap", help="Pixels that tiles share; default: a quarter.")
     ] = None,
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Tiles that the network sees at once.")
