@@ -57,9 +57,6 @@ def main() -> None:
         typer.secho("Error: ", fg="red", bold=True, nl=False, err=True)
         typer.echo(str(error), err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("Interrupted: nothing was written under the output's name.", err=True)
-        sys.exit(130)
     except Exception as error:
         if "-v" in sys.argv or "--verbose" in sys.argv:
             raise

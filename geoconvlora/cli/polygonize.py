@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from geoconvlora.cli.interrupts import interruptible
 from geoconvlora.cli.messages import warnings_as_lines
 from geoconvlora.cli.options import FillHoles, Json, MinArea, Overwrite, Quiet, Simplify, Verbose
 
@@ -38,7 +39,7 @@ def polygonize(
     quiet: Quiet = False,
 ) -> None:
     """Turn a raster of classes or objects into polygons with attributes."""
-    with warnings_as_lines():
+    with warnings_as_lines(), interruptible():
         from geoconvlora.vector import PolygonOptions
         from geoconvlora.vector import polygonize as raster_to_polygons
 

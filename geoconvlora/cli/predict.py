@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from geoconvlora.cli.interrupts import interruptible
 from geoconvlora.cli.messages import warnings_as_lines
 from geoconvlora.cli.options import (
     Device,
@@ -47,10 +48,11 @@ def predict(
         float | None, typer.Option("--nodata", help="Value that means 'no data' in the scene.")
     ] = None,
     tile_size: Annotated[
-        int | None, typer.Option("--tile-size", help="Side of tiles in pixels [model's own].")
+        int | None,
+        typer.Option("--tile-size", help="Side of tiles in pixels; default: model's."),
     ] = None,
     overlap: Annotated[
-        int | None, typer.Option("--overlap", help="Pixels that tiles share [a quarter].")
+        int | None, typer.Option("--overlap", help="Pixels that tiles share; default: a quarter.")
     ] = None,
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Tiles that the network sees at once.")
@@ -73,7 +75,7 @@ def predict(
 ) -> None:
     """Map a scene with a model and write polygons, classes or probabilities."""
     chosen = None if bands is None else _band_numbers(bands)
-    with warnings_as_lines():
+    with warnings_as_lines(), interruptible():
         from geoconvlora.inference import predict as run
         from geoconvlora.vector import PolygonOptions
 

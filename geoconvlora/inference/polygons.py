@@ -8,9 +8,9 @@ from pathlib import Path
 from types import TracebackType
 
 import geopandas as gpd
-from odc.geo.geobox import GeoBox
 
 from geoconvlora.inference.rows import MapRows
+from geoconvlora.scenes import PredictionGrid
 from geoconvlora.vector import MapPolygons, PolygonOptions, PolygonWriter
 from geoconvlora.weights.card import ModelCard
 
@@ -26,7 +26,7 @@ class PolygonLayers:
     def __init__(
         self,
         paths: Sequence[Path],
-        geobox: GeoBox,
+        grid: PredictionGrid,
         card: ModelCard,
         options: PolygonOptions,
         *,
@@ -38,11 +38,12 @@ class PolygonLayers:
             ConfigError: The options name a class that the model does not have.
         """
         self.count, self.area_m2 = 0, {}
-        self._paths, self._crs = paths, geobox.crs
+        self._paths, self._crs = paths, grid.geobox.crs
         self._metadata = {"scene": scene, "model": card.name}
         self._instances = card.instances is not None
         self._polygons = MapPolygons(
-            geobox=geobox,
+            geobox=grid.geobox,
+            extent=grid.extent,
             classes=card.classes,
             rule=card.instances,
             options=options,

@@ -107,7 +107,7 @@ def predict(
         grid = PredictionGrid.for_scene(scene, card.resolution)
         tiling = Tiling.for_model(grid.height, grid.width, card, tile_size, overlap)
         layers = PolygonLayers(
-            plan.polygons, grid.geobox, card, polygons or PolygonOptions(), scene=scene.name
+            plan.polygons, grid, card, polygons or PolygonOptions(), scene=scene.name
         )
         result = PredictionResult(
             scene=path,
@@ -140,7 +140,7 @@ def predict(
                     batch_size=batch_size,
                     device=where,
                 ),
-                _whole_scene_rows(band_rows or tiling.tile, grid),
+                _rows_of_band(band_rows or tiling.tile, grid),
             )
             valid = 0
             with progress_of(grid.height, scene.name, shown=progress) as advance:
@@ -176,22 +176,28 @@ def _one_scene(scenes: str | Path | Sequence[str | Path]) -> str:
     return str(scenes[0])
 
 
-def _whole_scene_rows(rows: int, grid: PredictionGrid) -> int:
-    """Round up to whole scene pixels, so that each can be averaged."""
+def _rows_of_band(rows: int, grid: PredictionGrid) -> int:
+    """Rows of the grid that are written at a time.
+
+    A finer grid's are whole scene pixels, so that each can be averaged; a coarser grid's are few,
+    because each becomes many rows of the scene.
+    """
+    if grid.zoom_out > 1:
+        return max(1, rows // grid.zoom_out)
     return -(-rows // grid.zoom_in) * grid.zoom_in
 
 
 def _open_rasters(
     stack: ExitStack, plan: OutputPlan, scene: Scene, card: ModelCard
 ) -> list[MapRaster]:
-    rasters: list[MapRaster] = [
-        ClassRaster(path, scene.geobox, card.classes, model=card.name) for path in plan.classes
-    ]
+    kinds: list[tuple[type[ClassRaster | ProbabilityRaster], Path]]
+    kinds = [(ClassRaster, path) for path in plan.classes]
     if plan.probabilities is not None:
-        rasters.append(
-            ProbabilityRaster(plan.probabilities, scene.geobox, card.classes, model=card.name)
-        )
-    return [stack.enter_context(raster) for raster in rasters]
+        kinds.append((ProbabilityRaster, plan.probabilities))
+    return [
+        stack.enter_context(kind(path, scene.geobox, card.classes, model=card.name))
+        for kind, path in kinds
+    ]
 
 
 def _write(

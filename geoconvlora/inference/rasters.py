@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -90,7 +91,7 @@ class MapRaster:
             with raster_environment():
                 self._dataset.write(stored, window=window)
         except RASTER_FAULTS as fault:
-            raise OutputError(f"{self._path} cannot be written: {reason(fault)}") from fault
+            raise self._unwritten(reason(fault)) from fault
 
     def finish(self) -> None:
         """Make the COG, still under its temporary name.
@@ -110,8 +111,13 @@ class MapRaster:
                     NUM_THREADS="ALL_CPUS",
                     **self._cog,
                 )
+                whole = _is_whole(self._part)
+            with self._part.open("rb") as written:
+                os.fsync(written.fileno())
         except RASTER_FAULTS as fault:
-            raise OutputError(f"{self._path} cannot be written: {reason(fault)}") from fault
+            raise self._unwritten(reason(fault)) from fault
+        if not whole:
+            raise self._unwritten("its last part is missing")
 
     def __enter__(self) -> MapRaster:
         return self
@@ -135,6 +141,28 @@ class MapRaster:
     def _stored(self, rows: MapRows) -> NDArray[Any]:
         """Return what is stored for some rows, ``(bands, h, W)``."""
         raise NotImplementedError
+
+    def _unwritten(self, why: str) -> OutputError:
+        return OutputError(f"{self._path} cannot be written ({why}): is the disk full?")
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether all blocks of a COG lie within the file: GDAL closes one on a full disk in silence.
+
+    Full resolution comes last in the file, so overviews need no look.
+    """
+    size = path.stat().st_size
+    with rasterio.open(path) as cog:
+        rows, columns = cog.block_shapes[0]
+        for y in range(-(-cog.height // rows)):
+            for x in range(-(-cog.width // columns)):
+                start, length = (
+                    cog.get_tag_item(f"BLOCK_{what}_{x}_{y}", "TIFF", bidx=cog.count)
+                    for what in ("OFFSET", "SIZE")
+                )
+                if start is None or int(start) + int(length) > size:
+                    return False
+    return True
 
 
 class ClassRaster(MapRaster):

@@ -32,11 +32,14 @@ class PredictionGrid:
         zoom_in: How many times finer than the scene; 1 where ``zoom_out`` is used.
         zoom_out: How many times coarser; blocks at the right and bottom edge may be partial.
         geobox: Where the grid's pixels are.
+        extent: Rows and columns, in pixels of the grid, that the scene reaches: fewer than the
+            grid has where the last blocks are partial.
     """
 
     zoom_in: int
     zoom_out: int
     geobox: GeoBox
+    extent: tuple[float, float]
 
     @classmethod
     def for_scene(cls, scene: Scene, resolution: Resolution) -> PredictionGrid:
@@ -67,7 +70,8 @@ class PredictionGrid:
         k = zoom_out / zoom_in
         affine = Affine(a * k, b * k, left, d * k, e * k, top)
         shape = (-(-height * zoom_in // zoom_out), -(-width * zoom_in // zoom_out))
-        return cls(zoom_in, zoom_out, GeoBox(shape, affine, geobox.crs))
+        extent = (height * zoom_in / zoom_out, width * zoom_in / zoom_out)
+        return cls(zoom_in, zoom_out, GeoBox(shape, affine, geobox.crs), extent)
 
     @cached_property
     def height(self) -> int:

@@ -82,6 +82,19 @@ def georeference(dataset: DatasetReader, path: str) -> GeoBox:
         raise SceneError(f"{path} has a CRS that PROJ does not understand: {wkt[:80]}") from fault
 
 
+def refuse_palette(dataset: DatasetReader, path: str) -> None:
+    """Refuse a raster whose values are numbers of colours or classes, where pixels are wanted.
+
+    Raises:
+        SceneError: It is one.
+    """
+    if ColorInterp.palette in dataset.colorinterp and dataset.count == 1 and _has_colormap(dataset):
+        raise SceneError(
+            f"{path} is a paletted picture, whose values are numbers of colours: expand it first, "
+            "e.g. gdal_translate -expand rgb IN OUT"
+        )
+
+
 def reason(fault: BaseException) -> str:
     """Return what GDAL said first, on one line."""
     while fault.__cause__ is not None:
@@ -112,11 +125,6 @@ def _check_claims(dataset: DatasetReader, path: str) -> None:
         raise SceneError(
             f"{path} holds complex numbers ({dataset.dtypes[0]}): take their amplitudes first, "
             "e.g. gdal_translate DERIVED_SUBDATASET:AMPLITUDE:IN OUT"
-        )
-    if ColorInterp.palette in dataset.colorinterp and dataset.count == 1 and _has_colormap(dataset):
-        raise SceneError(
-            f"{path} is a paletted picture, whose values are numbers of colours: expand it first, "
-            "e.g. gdal_translate -expand rgb IN OUT"
         )
     itemsize = max(_itemsize(dtype) for dtype in dataset.dtypes)
     height, width = dataset.block_shapes[0]

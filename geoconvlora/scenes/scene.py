@@ -18,7 +18,13 @@ from geoconvlora.errors import SceneError
 from geoconvlora.scenes.bands import BandLabel, choose_bands
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.ground import ground_sampling_distance
-from geoconvlora.scenes.opening import RASTER_FAULTS, georeference, open_dataset, reason
+from geoconvlora.scenes.opening import (
+    RASTER_FAULTS,
+    georeference,
+    open_dataset,
+    reason,
+    refuse_palette,
+)
 from geoconvlora.scenes.pixels import Pixels, Window
 from geoconvlora.scenes.validity import Validity
 
@@ -62,6 +68,8 @@ class Scene:
         self.geobox = georeference(dataset, path)
         self.gsd_m = ground_sampling_distance(self.geobox)
         with raster_environment():
+            if wanted is not None:
+                refuse_palette(dataset, path)
             self.labels = band_labels(dataset)
             self.bands = choose_bands(self.labels, wanted, bands, path)
             self.dtype = dataset.dtypes[self.bands[0] - 1]

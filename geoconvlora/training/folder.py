@@ -64,7 +64,10 @@ class RunFolder:
 
     def prepare(self, config: TrainConfig, *, resume: bool) -> None:
         """Make the folder, and without ``resume`` remove an earlier run's files from it."""
-        self.path.mkdir(exist_ok=True)
+        try:
+            self.path.mkdir(exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.path} cannot be made: {error.strerror}") from None
         if not resume:
             for file in (self.last, self.best, self.metrics):
                 file.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from geoconvlora.vector.trace import Polygons
 Ids = NDArray[np.int64]
 
 NOTHING = -(2**62)
-"""Label of pixels that become no polygon; out of the way of any value a raster may hold."""
+"""Label of pixels that become no polygon; values of rasters lie above it."""
 
 
 @dataclass(frozen=True)

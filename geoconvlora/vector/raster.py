@@ -19,6 +19,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOEr
 from rasterio.windows import Window
 
 from geoconvlora.errors import BandError, ConfigError, SceneError
+from geoconvlora.scenes.opening import reason
 from geoconvlora.vector.classes import BACKGROUND, wanted_ids
 from geoconvlora.vector.features import FeatureTable
 from geoconvlora.vector.holes import Holes
@@ -158,12 +159,12 @@ def _opened(path: str | Path) -> Iterator[Any]:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             dataset = rasterio.open(path)
     except RasterioError as error:
-        raise SceneError(f"{path} cannot be read as a raster: {error}") from error
+        raise SceneError(f"{path} cannot be read as a raster: {reason(error)}") from error
     with dataset:
         try:
             yield dataset
         except RasterioIOError as error:
-            raise SceneError(f"{path} is damaged: {error}") from error
+            raise SceneError(f"{path} is damaged: {reason(error)}") from error
 
 
 def _check_labels(source: Any, raster: str | Path) -> None:
@@ -232,9 +233,9 @@ def _windows(source: Any) -> Iterator[Window]:
 
 def _labels(source: Any, window: Window) -> Ids:
     values = source.read(1, window=window)
-    if values.dtype == np.uint64 and (values > np.iinfo(np.int64).max).any():
-        raise SceneError(f"{source.name} holds values over 2**63: number them anew")
     valid = source.read_masks(1, window=window) > 0
+    if values.dtype.itemsize == 8 and ((values > -NOTHING) | (values < NOTHING + 1))[valid].any():
+        raise SceneError(f"{source.name} holds values beyond 2**62: number them anew")
     labels: Ids = np.where(valid, values.astype(np.int64), NOTHING)
     return labels
 

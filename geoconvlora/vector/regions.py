@@ -21,7 +21,7 @@ from skimage.measure import label as label_components
 from geoconvlora.vector.holes import Holes
 from geoconvlora.vector.parts import NOTHING, Ids, Parts
 from geoconvlora.vector.rows import RowBuffer
-from geoconvlora.vector.trace import Polygons, insert_vertices, outlines, simplify_inside
+from geoconvlora.vector.trace import Polygons, cut_to, insert_vertices, outlines, simplify_inside
 
 BLOCK_ROWS = 512
 
@@ -67,6 +67,8 @@ class RegionTracer:
         holes: Rule for filling holes; None: all stay.
         block_rows: Height of the blocks; the outlines depend on it, in that a vertex on the line
             between two blocks is never simplified away.
+        extent: Rows and columns to which the last ones reach, where they are only partly there;
+            outlines end at it. None: whole rows and columns.
 
     Example:
         >>> import numpy as np
@@ -83,11 +85,13 @@ class RegionTracer:
         simplify_px: float,
         holes: Holes | None = None,
         block_rows: int = BLOCK_ROWS,
+        extent: tuple[float, float] | None = None,
     ) -> None:
         none = np.empty(0, np.int64)
         self._simplify_px = simplify_px
         self._holes = holes
         self._block_rows = block_rows
+        self._extent = extent
         self._buffer = RowBuffer()
         self._row = 0
         self._open = Parts(none, none, np.empty(0), np.empty(0, object), none)
@@ -184,7 +188,10 @@ class RegionTracer:
         count = int(flat.max())
         own = np.empty(count, np.int64)
         own[flat - 1] = labels.ravel()
-        drawn = simplify_inside(outlines(regions, self._row), self._simplify_px)
+        drawn = outlines(regions, self._row)
+        if self._extent is not None:
+            drawn = cut_to(drawn, *self._extent)
+        drawn = simplify_inside(drawn, self._simplify_px)
         before, behind = self._match_seam(drawn, labels[0])
         known = len(self._open.labels)
         return Parts(

@@ -30,6 +30,7 @@ class MapPolygons:
         scene: Name of the scene, an attribute of every polygon.
         model: Name of the model, likewise.
         block_rows: Rows that are worked on at a time; outlines depend on it by little.
+        extent: Rows and columns to which the grid's last, partial ones reach; None: whole ones.
 
     Raises:
         ConfigError: ``options.classes`` names a class that is not there.
@@ -60,6 +61,7 @@ class MapPolygons:
         scene: str,
         model: str,
         block_rows: int = BLOCK_ROWS,
+        extent: tuple[float, float] | None = None,
     ) -> None:
         self._rule = rule
         self._names = (
@@ -82,6 +84,7 @@ class MapPolygons:
             simplify_px=options.simplify_px,
             holes=Holes(limit, self._table.areas) if limit else None,
             block_rows=block_rows,
+            extent=extent,
         )
         self._objects = (
             None if rule is None else InstanceStream(geobox.width, rule, block_rows=block_rows)

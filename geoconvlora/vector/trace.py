@@ -45,6 +45,22 @@ def outlines(regions: NDArray[np.int32], first_row: int = 0) -> Polygons:
     return insert_vertices(polygons, _junctions(regions) + np.array([0, first_row]))
 
 
+def cut_to(polygons: Polygons, height: float, width: float) -> Polygons:
+    """Let unsimplified outlines end where the raster's last, partial row and column end.
+
+    Args:
+        polygons: As from :func:`outlines`.
+        height: In rows; more than the last row's top.
+        width: In columns; more than the last column's left side.
+
+    Returns:
+        The same polygons, again an edge-matched coverage.
+    """
+    limit = np.array([width, height])
+    cut: Polygons = shapely.transform(polygons, lambda xy: np.minimum(xy, limit))
+    return cut
+
+
 def simplify_inside(polygons: Polygons, tolerance_px: float) -> Polygons:
     """Simplify the edges between polygons of a block; its outer border keeps every vertex.
 

@@ -96,8 +96,12 @@ class PolygonWriter:
         self._converted = self.path.with_name(f"{stem}.final{self.path.suffix.lower()}")
 
     def __enter__(self) -> Self:
-        with self._mended():
-            self._append(self._schema, append=False)
+        try:
+            with self._mended():
+                self._append(self._schema, append=False)
+        except BaseException:
+            self._clear()
+            raise
         return self
 
     def write(self, polygons: gpd.GeoDataFrame) -> None:
@@ -201,11 +205,10 @@ class PolygonWriter:
 
     @contextmanager
     def _mended(self) -> Iterator[None]:
-        """Failures of the disk become one error that names the file; nothing is left."""
+        """Failures of the disk become one error that names the file."""
         try:
             yield
         except _FAILURES as error:
-            self._clear()
             raise OutputError(
                 f"{self.path} could not be written ({error}): is the disk full or the folder gone?"
             ) from error

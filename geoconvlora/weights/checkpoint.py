@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from geoconvlora.errors import WeightsError
 from geoconvlora.weights.catalogue import BASE_KEY, OFFICIAL, base_header, find_base, sha256_of
-from geoconvlora.weights.files import write_tensors
+from geoconvlora.weights.files import as_stored, write_tensors
 
 if TYPE_CHECKING:
     from geoconvlora.sam import PromptFreeDecoder, Segmenter
@@ -204,6 +204,5 @@ def save_base(
         **encoder_arguments(network.encoder),
         "decoder": network.decoder.settings.model_dump(),
     }
-    return write_tensors(
-        Path(path), {**encoder, **decoder}, {BASE_KEY: json.dumps(header)}, half, overwrite
-    )
+    stored = as_stored({**encoder, **decoder}, half=half)
+    return write_tensors(Path(path), stored, {BASE_KEY: json.dumps(header)}, overwrite)

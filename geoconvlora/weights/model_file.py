@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from geoconvlora.sam import Segmenter
 
 CARD_KEY = "geoconvlora"
+DIGEST_KEY = "tensors_sha256"
+"""Beside the card's keys: what the tensors were when they were written."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ def read_card(name: str | Path) -> ModelCard:
                 f"{path} has format version {version}, this package reads {FORMAT_VERSION}: "
                 "use the geoconvlora that wrote it, or train again"
             )
+        content.pop(DIGEST_KEY, None)
         return ModelCard.model_validate(content)
     except (ValueError, AttributeError, ValidationError) as error:
         reason = " ".join(str(error).split())[:300]
@@ -128,12 +131,17 @@ def own_tensors(network: Segmenter) -> dict[str, Tensor]:
 
 
 def _load_tensors(path: Path, network: Segmenter) -> None:
+    from geoconvlora.weights.files import digest_of
+
     expected = own_tensors(network)
     try:
         with safe_open(path, framework="pt") as file:
+            digest = json.loads(file.metadata()[CARD_KEY]).get(DIGEST_KEY)
             stored = {k: file.get_tensor(k) for k in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"{path} is damaged ({error}): get it again") from None
+    if digest is not None and digest != digest_of(stored):
+        raise ModelFileError(f"{path} is damaged (its weights are not as written): get it again")
     wrong = [k for k in expected if k not in stored or stored[k].shape != expected[k].shape]
     wrong += [k for k in stored if k not in expected]
     if wrong:
@@ -167,7 +175,9 @@ def save_model(
     Raises:
         OutputError: The file exists, or cannot be written.
     """
-    from geoconvlora.weights.files import write_tensors
+    from geoconvlora.weights.files import as_stored, digest_of, write_tensors
 
-    text = card.model_dump_json()
-    return write_tensors(Path(path), own_tensors(network), {CARD_KEY: text}, half, overwrite)
+    stored = as_stored(own_tensors(network), half=half)
+    # One text: safetensors writes several in any order, and equal models shall be equal files.
+    text = json.dumps({**json.loads(card.model_dump_json()), DIGEST_KEY: digest_of(stored)})
+    return write_tensors(Path(path), stored, {CARD_KEY: text}, overwrite)

@@ -14,6 +14,9 @@ import pytest
 import rasterio
 from cli_inputs import ROOT, write_card, write_scene
 from rasterio.transform import Affine
+from typer.testing import CliRunner
+
+from geoconvlora.cli import app
 
 
 def test_scene_becomes_polygons_classes_and_probabilities(run, scene, model_file, tmp_path) -> None:
@@ -163,3 +166,10 @@ def test_dry_run_says_what_it_would_write(run, scene, card_file, tmp_path) -> No
     done = run("predict", scene, "-o", "map.gpkg", "-m", card, "--dry-run")
     assert (done.returncode, done.stdout) == (0, "would write map.gpkg\n")
     assert not (tmp_path / "map.gpkg").exists()
+
+
+def test_help_says_the_defaults_of_tiles() -> None:
+    """Square brackets in a help text are markup, and vanish."""
+    done = CliRunner().invoke(app, ["predict", "--help"], env={"COLUMNS": "200"})
+    assert "default: model's" in done.output
+    assert "default: a quarter" in done.output

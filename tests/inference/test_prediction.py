@@ -6,11 +6,14 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+import shapely
 import torch
 from torch import nn
 
 from geoconvlora.errors import BandError, ConfigError, OutputError, SceneError
 from geoconvlora.inference import predict
+from geoconvlora.inference.rasters import MapRaster
+from geoconvlora.vector import PolygonOptions
 from geoconvlora.weights.card import InstanceRule, Resolution, Scaling
 
 
@@ -240,3 +243,34 @@ def test_stored_type_and_layout_make_no_difference(
     predict(write_scene(patchwork), plain, model=make_model())
     predict(write_scene(patchwork.astype(dtype), **layout), other, model=make_model())
     assert plain.read_bytes() == other.read_bytes()
+
+
+@pytest.mark.parametrize("simplify_px", [0, 1])
+def test_polygons_of_a_coarser_grid_end_where_the_scene_ends(
+    make_model, write_scene, patchwork, tmp_path, simplify_px
+) -> None:
+    scene = write_scene(patchwork)
+    model = make_model(resolution=Resolution(gsd_m=40))
+    options = PolygonOptions(simplify_px=simplify_px)
+    predict(scene, tmp_path / "c.gpkg", model=model, polygons=options)
+    polygons = gpd.read_file(tmp_path / "c.gpkg")
+    with rasterio.open(scene) as dataset:
+        left, bottom, right, top = dataset.bounds
+    assert tuple(polygons.total_bounds) == (left, bottom, right, top)
+    assert polygons.area.sum() == pytest.approx((right - left) * (top - bottom), rel=1e-9)
+    assert shapely.coverage_is_valid(polygons.geometry.to_numpy())
+    assert polygons.is_valid.all()
+
+
+def test_rows_of_a_much_coarser_grid_are_written_few_at_a_time(
+    make_model, write_scene, patchwork, tmp_path, monkeypatch
+) -> None:
+    """Each becomes many rows of the scene, which would all be in memory."""
+    heights, feed = [], MapRaster.feed
+    monkeypatch.setattr(
+        MapRaster, "feed", lambda self, rows: (heights.append(len(rows.valid)), feed(self, rows))[1]
+    )
+    model = make_model(resolution=Resolution(gsd_m=200))
+    predict(write_scene(patchwork), tmp_path / "c.tif", model=model)
+    assert sum(heights) == patchwork.shape[1]
+    assert max(heights) <= model.card.tile_size

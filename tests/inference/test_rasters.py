@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import rasterio
 from odc.geo.geobox import GeoBox
 from rasterio.transform import Affine
 
+from geoconvlora.errors import OutputError
 from geoconvlora.inference.rasters import ClassRaster, ProbabilityRaster
 from geoconvlora.inference.rows import MapRows
 from geoconvlora.weights.card import ClassInfo
@@ -81,3 +85,43 @@ def test_error_leaves_the_former_file_and_nothing_else(tmp_path, error, finished
         interrupted()
     assert [p.name for p in tmp_path.iterdir()] == ["map.tif"]
     assert path.read_text() == "former"
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """As on a disk that is full when a file has this size."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_full_disk_while_rows_are_written_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    def write() -> None:
+        with ProbabilityRaster(tmp_path / "probs.tif", BOX, CLASSES, model="m") as raster:
+            feed(raster)
+            raster.finish()
+
+    with files_up_to(100_000), pytest.raises(OutputError, match="cannot be written"):
+        write()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_full_disk_while_the_cog_is_closed_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
+    box = GeoBox((600, 600), BOX.affine, BOX.crs)
+    noise = RNG.random((2, 600, 600)).astype(np.float32)
+    path = tmp_path / "probs.tif"
+
+    def write() -> None:
+        with ProbabilityRaster(path, box, CLASSES, model="m") as raster:
+            raster.feed(MapRows(0, noise, np.ones((600, 600), bool)))
+            raster.finish()
+
+    write()
+    size = path.stat().st_size
+    path.unlink()
+    with files_up_to(size - 1000), pytest.raises(OutputError, match="cannot be written"):
+        write()
+    assert list(tmp_path.iterdir()) == []

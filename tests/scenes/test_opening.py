@@ -10,6 +10,7 @@ from rasterio.transform import Affine
 
 from geoconvlora.errors import SceneError
 from geoconvlora.scenes import Window, open_scene
+from geoconvlora.scenes.report import describe_scene
 
 RAMP = np.arange(3 * 20 * 30, dtype=np.uint8).reshape(3, 20, 30)
 
@@ -88,7 +89,14 @@ def test_paletted_picture_is_refused(write_raster) -> None:
     with rasterio.open(path, "r+") as dataset:
         dataset.write_colormap(1, {0: (255, 0, 0, 255)})
     with pytest.raises(SceneError, match="paletted"):
-        open_scene(path)
+        open_scene(path, wanted=["red"])
+
+
+def test_class_raster_with_colours_is_described(write_raster) -> None:
+    path = write_raster(RAMP[:1])
+    with rasterio.open(path, "r+") as dataset:
+        dataset.write_colormap(1, {0: (255, 0, 0, 255)})
+    assert describe_scene(str(path)).bands[0].color == "palette"
 
 
 def test_sparse_file_that_claims_what_it_cannot_hold_is_refused(tmp_path: Path) -> None:

@@ -192,3 +192,22 @@ def test_command_prints_what_it_wrote_as_json(write_raster, tmp_path):
 def test_vector_never_imports_torch():
     code = "import geoconvlora.vector, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value"), [("uint64", 2**63), ("int64", -(2**62)), ("int64", -(2**62) - 1)]
+)
+def test_values_that_leave_no_room_for_nothing_are_refused(write_raster, tmp_path, dtype, value):
+    values = np.full((6, 6), value, dtype)
+    values[2:4] = 5
+    with pytest.raises(SceneError, match="number them anew"):
+        polygonize(write_raster(values), tmp_path / "o.gpkg")
+    assert not (tmp_path / "o.gpkg").exists()
+
+
+def test_damage_is_told_in_gdals_words(write_raster, tmp_path):
+    path = write_raster(_classes(shape=(400, 300)))
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(SceneError) as caught:
+        polygonize(path, tmp_path / "o.gpkg")
+    assert "See previous exception" not in str(caught.value)

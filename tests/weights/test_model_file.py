@@ -143,3 +143,19 @@ def test_existing_file_is_kept(tmp_path: Path, base: Path) -> None:
 def test_missing_model_is_said() -> None:
     with pytest.raises(ModelFileError, match="no bundled model"):
         read_card("nowhere.safetensors")
+
+
+def test_model_file_has_the_permissions_of_any_new_file(tmp_path: Path, base: Path) -> None:
+    plain = tmp_path / "plain"
+    plain.touch()
+    file = save_model(tmp_path / "m.safetensors", adapted(base), card(base))
+    assert file.stat().st_mode == base.stat().st_mode == plain.stat().st_mode
+
+
+def test_one_changed_byte_among_the_weights_is_refused(tmp_path: Path, base: Path) -> None:
+    file = save_model(tmp_path / "m.safetensors", adapted(base), card(base))
+    content = bytearray(file.read_bytes())
+    content[-1000] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ModelFileError, match="is damaged"):
+        load(file)
