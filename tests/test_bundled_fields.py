@@ -1,0 +1,66 @@
+"""The bundled model does what it is for, on a synthetic scene and on a real one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import geopandas as gpd
+import pytest
+import rasterio
+import shapely
+
+import geoconvlora
+from geoconvlora.evaluate import object_scores
+from geoconvlora.synthetic import write_sample
+from geoconvlora.weights.catalogue import bundled_bases, bundled_models
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("GEOCONVLORA_DATA", ROOT.parent / "shared" / "data"))
+BELGIUM = DATA / "train" / "field_belgium_s2"
+LEAST_AREA_M2 = 2000.0
+LIMIT_MB = 30
+
+
+def predicted_fields(scene: Path, folder: Path) -> gpd.GeoDataFrame:
+    out = folder / "predicted.gpkg"
+    geoconvlora.predict(scene, out)
+    return gpd.read_file(out)
+
+
+def test_bundled_files_are_small() -> None:
+    files = [*bundled_bases().values(), *bundled_models().values()]
+    assert sum(path.stat().st_size for path in files) < LIMIT_MB * 2**20
+
+
+@pytest.mark.slow
+def test_fields_of_a_synthetic_landscape_are_found(tmp_path: Path) -> None:
+    files = write_sample(tmp_path / "sample", seed=12345, size=320)
+    with rasterio.open(files.scene) as scene:
+        window = gpd.GeoSeries([shapely.box(*scene.bounds).buffer(-200)], crs=scene.crs)
+    scores = object_scores(
+        predicted_fields(files.scene, tmp_path),
+        gpd.read_file(files.fields),
+        windows=window.to_frame("geometry"),
+        least_area=LEAST_AREA_M2,
+    )
+    assert scores.tp + scores.fn > 50
+    assert scores.f1 > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not BELGIUM.is_dir(), reason="no real fields: set GEOCONVLORA_DATA")
+def test_hand_drawn_fields_of_flanders_are_found(tmp_path: Path) -> None:
+    (path,) = BELGIUM.glob("*.tif")
+    windows = gpd.read_file(BELGIUM / "label_windows.gpkg")
+    with rasterio.open(path) as scene:
+        windows = windows[windows.within(shapely.box(*scene.bounds))]
+    scores = object_scores(
+        predicted_fields(path, tmp_path),
+        gpd.read_file(BELGIUM / "fields_polygons.gpkg"),
+        windows=windows,
+        remnant=0.0,
+        least_area=LEAST_AREA_M2,
+    )
+    assert scores.tp + scores.fn > 100
+    assert scores.f1 > 0.4
