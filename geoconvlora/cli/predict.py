@@ -37,6 +37,9 @@ def predict(
     model: Annotated[
         str, typer.Option("--model", "-m", help="Name of a bundled model, or a model file.")
     ] = "fields",
+    base: Annotated[
+        str | None, typer.Option("--base", help="The model's base weights: a name or a file.")
+    ] = None,
     probs: Annotated[
         Path | None, typer.Option("--probs", help="Also write class probabilities (.tif, COG).")
     ] = None,
@@ -83,6 +86,7 @@ def predict(
             list(scene),
             out or [],
             model=model,
+            base=base,
             probs=probs,
             bands=chosen,
             nodata=nodata,

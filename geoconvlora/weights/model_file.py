@@ -91,10 +91,11 @@ def load(
     """
     card = read_card(name)
     path = find_model(name)
+    base_path = find_base_of(path, card, base)
+
     from geoconvlora.adapters import attach
     from geoconvlora.sam import build_segmenter
 
-    base_path = _base_of(path, card, base)
     network = build_segmenter(
         card.base.size,
         classes=len(card.classes),
@@ -108,7 +109,21 @@ def load(
     return Model(card, network.to(device).eval())
 
 
-def _base_of(path: Path, card: ModelCard, base: str | Path | None) -> Path | None:
+def find_base_of(path: str | Path, card: ModelCard, base: str | Path | None = None) -> Path | None:
+    """Find the base weights that a model file is for, and check them, without torch.
+
+    Args:
+        path: The model file, for messages.
+        card: Its card.
+        base: The base weights' file, where it is not bundled or in the weights folder.
+
+    Returns:
+        The file; None where all tensors are in the model file.
+
+    Raises:
+        ModelFileError: They are other base weights than the model is for.
+        WeightsError: They are not there.
+    """
     if card.base.sha256 is None:
         return None
     base_path = find_base(base or card.base.name)
@@ -116,7 +131,8 @@ def _base_of(path: Path, card: ModelCard, base: str | Path | None) -> Path | Non
     if found != card.base.sha256:
         raise ModelFileError(
             f"{path} is for the base weights {card.base.name} with sha256 "
-            f"{card.base.sha256[:16]}..., but {base_path} has {found[:16]}...: give the right file"
+            f"{card.base.sha256[:16]}..., but {base_path} has {found[:16]}...: "
+            "give the right file with --base"
         )
     return base_path
 
