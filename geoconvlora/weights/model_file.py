@@ -80,7 +80,8 @@ def load(
         The model, in evaluation mode.
 
     Raises:
-        ModelFileError: The file is damaged, of an unknown format, or for other base weights.
+        ModelFileError: The file is damaged, holds NaN or infinity, is of an unknown format, or for
+            other base weights.
         WeightsError: The base weights are not there.
 
     Example:
@@ -147,7 +148,7 @@ def own_tensors(network: Segmenter) -> dict[str, Tensor]:
 
 
 def _load_tensors(path: Path, network: Segmenter) -> None:
-    from geoconvlora.weights.files import digest_of
+    from geoconvlora.weights.files import digest_of, first_not_finite
 
     expected = own_tensors(network)
     try:
@@ -164,6 +165,12 @@ def _load_tensors(path: Path, network: Segmenter) -> None:
         raise ModelFileError(
             f"{path}: {len(wrong)} tensors (such as {wrong[0]}) do not fit what its card "
             "describes: the file is damaged or was changed"
+        )
+    broken = first_not_finite(stored)
+    if broken is not None:
+        raise ModelFileError(
+            f"{path} holds NaN or infinity (in {broken}), so it can map nothing: its training "
+            "diverged; take another model, or train again with a lower learning rate"
         )
     network.load_state_dict({k: v.to(expected[k].dtype) for k, v in stored.items()}, strict=False)
 

@@ -132,6 +132,16 @@ def test_tensors_that_the_card_does_not_describe_are_refused(tmp_path: Path, bas
         load(file)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, base: Path, value: float) -> None:
+    network = adapted(base)
+    with torch.no_grad():
+        next(network.decoder.parameters()).view(-1)[-1] = value
+    file = save_model(tmp_path / "m.safetensors", network, card(base))
+    with pytest.raises(ModelFileError, match=r"m\.safetensors holds NaN or infinity \(in decoder"):
+        load(file)
+
+
 def test_existing_file_is_kept(tmp_path: Path, base: Path) -> None:
     file = save_model(tmp_path / "m.safetensors", adapted(base), card(base))
     before = file.read_bytes()
