@@ -52,7 +52,7 @@ def predict(
     ] = None,
     tile_size: Annotated[
         int | None,
-        typer.Option("--tile-size", help="Side of tiles in pixels; default: model's."),
+        typer.Option("--tile-size", help="Side of tiles in pixels, up to 4096; default: model's."),
     ] = None,
     overlap: Annotated[
         int | None, typer.Option("--overlap", help="Pixels that tiles share; default: a quarter.")

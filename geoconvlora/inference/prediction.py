@@ -65,7 +65,8 @@ def predict(
         probs: Also write class probabilities, a COG with one float32 band a class.
         bands: 1-based bands of the scene in the model's order; None finds them.
         nodata: Stored value that means 'no data', instead of the scene's own.
-        tile_size: Side of the network's input in pixels, a multiple of 16; None: the model's.
+        tile_size: Side of the network's input in pixels, a multiple of 16 up to 4096; None:
+            the model's.
         overlap: Pixels that neighbouring tiles share; None: the model's, or a quarter.
         batch_size: Tiles that the network sees at once.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; ``auto`` leaves a loaded model

@@ -53,6 +53,7 @@ REFUSALS = {
     "unknown suffix": (["scene.tif", "-o", "map.shp"], ".gpkg .fgb .parquet .geojson"),
     "unknown class": (["scene.tif", "--classes", "sea"], "sea"),
     "odd tile size": (["scene.tif", "--tile-size", "50"], "multiple of 16"),
+    "huge tile size": (["scene.tif", "--tile-size", "160000"], "160000 is more than 4096"),
     "missing base weights": (
         ["scene.tif", "-m", "based.safetensors"],
         "base weights away.safetensors are not on this computer: give the path of the file with",
