@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
-from geoconvlora.errors import ModelFileError
+from geoconvlora.errors import ConfigError, ModelFileError
 from geoconvlora.weights.card import FORMAT_VERSION, ModelCard
 from geoconvlora.weights.catalogue import find_base, find_model, sha256_of
 
@@ -61,9 +61,24 @@ def read_card(name: str | Path) -> ModelCard:
             )
         content.pop(DIGEST_KEY, None)
         return ModelCard.model_validate(content)
-    except (ValueError, AttributeError, ValidationError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelFileError(f"{path}: its model card cannot be read ({reason})") from None
+    except (ValueError, AttributeError) as error:
+        raise ModelFileError(
+            f"{path}: its model card cannot be read ({_reason(error)}): get it again, or use the "
+            "geoconvlora that wrote it"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a card, on one line."""
+    if not isinstance(error, ValidationError):
+        return " ".join(str(error).split())[:300]
+    faults = []
+    for fault in error.errors(include_url=False):
+        key = ".".join(map(str, fault["loc"]))
+        unknown = fault["type"] == "extra_forbidden"
+        text = "unknown key" if unknown else fault["msg"].removeprefix("Value error, ")
+        faults.append(f"{key}: {text}" if key else text)
+    return "; ".join(faults)[:300]
 
 
 def load(
@@ -97,14 +112,19 @@ def load(
     from geoconvlora.adapters import attach
     from geoconvlora.sam import build_segmenter
 
-    network = build_segmenter(
-        card.base.size,
-        classes=len(card.classes),
-        bands=len(card.bands),
-        checkpoint=base_path,
-        decoder=card.decoder,
-    )
-    attach(network.encoder, card.method, **card.method_settings)
+    try:
+        network = build_segmenter(
+            card.base.size,
+            classes=len(card.classes),
+            bands=len(card.bands),
+            checkpoint=base_path,
+            decoder=card.decoder,
+        )
+        attach(network.encoder, card.method, **card.method_settings)
+    except ConfigError as error:
+        raise ModelFileError(
+            f"{path}: the network that its model card describes cannot be built: {error}"
+        ) from None
     _load_tensors(path, network)
     network.requires_grad_(False)
     return Model(card, network.to(device).eval())
