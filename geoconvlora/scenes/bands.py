@@ -31,8 +31,8 @@ _ROLES: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"b04"}), "red"),
     (frozenset({"b08"}), "nir"),
 )
-#: Places of colours in a stack of Sentinel-2's bands from B1 on, and how many bands such a stack
-#: has at least.
+#: Places of colours in a stack of Sentinel-2's bands from B1 on, and from how many unnamed bands on
+#: a scene may be such a stack.
 _SENTINEL2 = {"blue": 2, "green": 3, "red": 4, "nir": 8}
 _SENTINEL2_BANDS = 10
 #: Bands that an error lists; of a hyperspectral scene the first ones.

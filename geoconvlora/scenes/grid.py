@@ -101,10 +101,12 @@ def check_resolution(scene: Scene, resolution: Resolution) -> None:
     else:
         known = f"{low:.3g} to {high:.3g} m"
     message = f"{scene.path} has pixels of {scene.gsd_m:.3g} m; the model knows {known}: "
-    mend = "take a finer scene or" if scene.gsd_m > high else f"resample it to {low:.3g} m or take"
+    mend = f"take a {'finer' if scene.gsd_m > high else 'coarser or resampled'} scene"
     if resolution.outside == "refuse":
-        raise SceneError(f"{message}{mend} another model")
-    warnings.warn(f"{message}expect poor results; {mend} another model", UserWarning, stacklevel=3)
+        raise SceneError(f"{message}{mend}, or another model")
+    warnings.warn(
+        f"{message}expect poor results; {mend}, or another model", UserWarning, stacklevel=3
+    )
 
 
 def _coarsest_gsd_m(resolution: Resolution) -> float:

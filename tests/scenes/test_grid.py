@@ -145,8 +145,8 @@ def test_only_enlargement_ends_where_the_models_range_does(write_raster, limits,
     ("limits", "says"),
     [
         ({"gsd_m": 1, "min_gsd_m": 0.5, "max_gsd_m": 5}, "knows 0.5 to 5 m: .*take a finer scene"),
-        ({"max_gsd_m": 5}, "knows up to 5 m: .*take a finer scene or another model"),
-        ({"min_gsd_m": 20}, "knows 20 m and more: .*resample it to 20 m or take another model"),
+        ({"max_gsd_m": 5}, "knows up to 5 m: .*take a finer scene, or another model"),
+        ({"min_gsd_m": 20}, "knows 20 m and more: .*take a coarser or resampled scene, or another"),
     ],
 )
 def test_warning_says_what_the_model_knows_and_what_to_do(write_raster, limits, says) -> None:
