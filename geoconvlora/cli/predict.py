@@ -37,6 +37,9 @@ def predict(
     model: Annotated[
         str, typer.Option("--model", "-m", help="Name of a bundled model, or a model file.")
     ] = "fields",
+    base: Annotated[
+        str | None, typer.Option("--base", help="The model's base weights: a name or a file.")
+    ] = None,
     probs: Annotated[
         Path | None, typer.Option("--probs", help="Also write class probabilities (.tif, COG).")
     ] = None,
@@ -49,7 +52,7 @@ def predict(
     ] = None,
     tile_size: Annotated[
         int | None,
-        typer.Option("--tile-size", help="Side of tiles in pixels; default: model's."),
+        typer.Option("--tile-size", help="Side of tiles in pixels, up to 4096; default: model's."),
     ] = None,
     overlap: Annotated[
         int | None, typer.Option("--overlap", help="Pixels that tiles share; default: a quarter.")
@@ -83,6 +86,7 @@ def predict(
             list(scene),
             out or [],
             model=model,
+            base=base,
             probs=probs,
             bands=chosen,
             nodata=nodata,

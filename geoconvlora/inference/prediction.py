@@ -23,7 +23,7 @@ from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import PredictionGrid, Scene, fit_normaliser, open_scene
 from geoconvlora.scenes.ground import ground_sampling_distance
 from geoconvlora.vector import PolygonOptions
-from geoconvlora.weights import load, read_card
+from geoconvlora.weights import find_base_of, load, read_card
 from geoconvlora.weights.card import ModelCard
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def predict(
     out: str | Path | Sequence[str | Path],
     *,
     model: str | Path | Model = "fields",
+    base: str | Path | None = None,
     probs: str | Path | None = None,
     bands: Sequence[int] | None = None,
     nodata: float | None = None,
@@ -59,10 +60,13 @@ def predict(
         out: Files to write; the suffix decides: ``.gpkg .fgb .parquet .geojson`` polygons in the
             scene's CRS, ``.tif`` classes on the scene's grid (COG).
         model: A bundled model's name, a model file, or a loaded model.
+        base: The base weights' file, where it is not bundled or in the weights folder; only for a
+            model by its name or file.
         probs: Also write class probabilities, a COG with one float32 band a class.
         bands: 1-based bands of the scene in the model's order; None finds them.
         nodata: Stored value that means 'no data', instead of the scene's own.
-        tile_size: Side of the network's input in pixels, a multiple of 16; None: the model's.
+        tile_size: Side of the network's input in pixels, a multiple of 16 up to 4096; None:
+            the model's.
         overlap: Pixels that neighbouring tiles share; None: the model's, or a quarter.
         batch_size: Tiles that the network sees at once.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; ``auto`` leaves a loaded model
@@ -80,6 +84,7 @@ def predict(
         SceneError: The scene is missing, damaged, or has no CRS.
         BandError: Its bands do not fit the model's.
         ModelFileError: The model is damaged or for other base weights.
+        WeightsError: The base weights are not there.
         OutputError: An output exists, has an unknown suffix, or cannot be written.
         ConfigError: An argument cannot work.
 
@@ -99,7 +104,7 @@ def predict(
     if band_rows is not None and band_rows < 1:
         raise ConfigError(f"band_rows {band_rows} is less than 1")
     plan = plan_outputs(out, probs, inputs=[path], overwrite=overwrite)
-    card = read_card(model) if isinstance(model, (str, PathLike)) else model.card
+    card = _checked_card(model, base)
     wanted = [band.name for band in card.bands]
     with open_scene(
         path, wanted=wanted, bands=bands, nodata=nodata, default_nodata=card.nodata
@@ -129,7 +134,7 @@ def predict(
 
             from geoconvlora.inference.network import map_rows, place
 
-            loaded = load(model) if isinstance(model, (str, PathLike)) else model
+            loaded = load(model, base=base) if isinstance(model, (str, PathLike)) else model
             network, where = place(loaded.network, device)
             bands_of_rows = regroup(
                 map_rows(
@@ -174,6 +179,17 @@ def _one_scene(scenes: str | Path | Sequence[str | Path]) -> str:
             "joining several into one map comes with mosaicking"
         )
     return str(scenes[0])
+
+
+def _checked_card(model: str | Path | Model, base: str | Path | None) -> ModelCard:
+    """The model's card, once its base weights are known to be there."""
+    if isinstance(model, (str, PathLike)):
+        card = read_card(model)
+        find_base_of(model, card, base)
+        return card
+    if base is not None:
+        raise ConfigError(f"base {base}: a loaded model has its base weights; leave base out")
+    return model.card
 
 
 def _rows_of_band(rows: int, grid: PredictionGrid) -> int:

@@ -12,6 +12,8 @@ from geoconvlora.weights.card import ModelCard
 
 #: Networks here see patches of this side.
 PATCH = 16
+#: Memory grows with a tile's area; a larger one shows the network no more than it can use.
+MAX_TILE = 4096
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ class Tiling:
         """
         if tile < PATCH or tile % PATCH:
             raise ConfigError(f"tile size {tile} is not a multiple of {PATCH}: give one, e.g. 256")
+        if tile > MAX_TILE:
+            raise ConfigError(
+                f"tile size {tile} is more than {MAX_TILE}, and memory grows with its square: "
+                "give a smaller one, e.g. 256"
+            )
         if not 0 <= overlap < tile:
             raise ConfigError(f"overlap {overlap} is not between 0 and the tile size {tile}")
         step = tile - overlap

@@ -31,6 +31,12 @@ _ROLES: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"b04"}), "red"),
     (frozenset({"b08"}), "nir"),
 )
+#: Places of colours in a stack of Sentinel-2's bands from B1 on, and from how many unnamed bands on
+#: a scene may be such a stack.
+_SENTINEL2 = {"blue": 2, "green": 3, "red": 4, "nir": 8}
+_SENTINEL2_BANDS = 10
+#: Bands that an error lists; of a hyperspectral scene the first ones.
+_LISTED = 40
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class BandLabel:
     """Empty where there is none."""
     color: str
     """GDAL's colour interpretation: ``red``, ``alpha``, ``undefined``, ..."""
+    dtype: str
+    """Type of the stored values: ``uint16``, ..."""
 
     @property
     def name(self) -> str:
@@ -57,9 +65,9 @@ class BandLabel:
         return role_of(self.description) or role_of(self.color)
 
     def __str__(self) -> str:
-        """One line for the user: number, description, colour."""
+        """One line for the user: number, description, colour, type."""
         said = [word for word in (self.description, self.color) if word and word != "undefined"]
-        return f"{self.index} ({', '.join(dict.fromkeys(said)) or 'unnamed'})"
+        return f"{self.index} ({', '.join(dict.fromkeys(said)) or 'unnamed'}, {self.dtype})"
 
 
 def role_of(name: str) -> str | None:
@@ -90,7 +98,9 @@ def choose_bands(
     Raises:
         BandError: The scene has too few bands, or which to take is not plain from its names.
     """
-    there = "; ".join(str(label) for label in labels[:40])
+    there = "; ".join(str(label) for label in labels[:_LISTED])
+    if len(labels) > _LISTED:
+        there += f"; and {len(labels) - _LISTED} more"
     if asked is not None:
         return _asked_bands(labels, wanted, asked, path, there)
     data = [label for label in labels if label.color != "alpha"]
@@ -98,7 +108,6 @@ def choose_bands(
         raise BandError(f"{path} has no band but alpha: choose bands with --bands")
     if wanted is None or len(data) == len(wanted):
         return tuple(label.index for label in data)
-    names = ", ".join(wanted)
     if len(data) > len(wanted):
         chosen = [_only_match(data, name) for name in wanted]
         found = tuple(index for index in chosen if index is not None)
@@ -106,9 +115,24 @@ def choose_bands(
             return found
     count = f"{len(data)} band" + ("s" if len(data) != 1 else "")
     raise BandError(
-        f"{path} has {count}; the model wants {len(wanted)} ({names}): choose them with --bands, "
-        f"for example --bands {','.join(str(i % len(data) + 1) for i in range(len(wanted)))}. "
+        f"{path} has {count}; the model wants {len(wanted)} ({', '.join(wanted)}): give their "
+        f"numbers with --bands, in the order {', '.join(wanted)}{_hint(data, wanted)}. "
         f"The scene's bands: {there}"
+    )
+
+
+def _hint(data: Sequence[BandLabel], wanted: Sequence[str]) -> str:
+    """What the bands may be, where the scene does not say it."""
+    if len(data) < len(wanted):
+        return "; one may be given more than once"
+    if len(data) < _SENTINEL2_BANDS or any(label.description or label.role for label in data):
+        return ""
+    places = [_SENTINEL2[role] for name in wanted if (role := role_of(name)) in _SENTINEL2]
+    if len(places) < len(wanted):
+        return ""
+    from_b1, from_b2 = (",".join(str(place - cut) for place in places) for cut in (0, 1))
+    return (
+        f" (mostly --bands {from_b1} for a Sentinel-2 stack, {from_b2} for one that begins with B2)"
     )
 
 

@@ -45,6 +45,9 @@ class PredictionGrid:
     def for_scene(cls, scene: Scene, resolution: Resolution) -> PredictionGrid:
         """Return the grid nearest to the model's pixel size, in ratio.
 
+        A scene coarser than the model accepts is enlarged as the coarsest that it accepts: more
+        would cost pixels and gain nothing. A finer one is reduced to the model's pixel size.
+
         Raises:
             SceneError: The scene's pixel size is outside the model's range and the card says to
                 refuse it.
@@ -55,11 +58,9 @@ class PredictionGrid:
         check_resolution(scene, resolution)
         zoom_in, zoom_out = 1, 1
         if resolution.gsd_m is not None:
-            finer = scene.gsd_m / resolution.gsd_m
-            zoom_in, zoom_out = (
-                min(_nearest_integer(finer), MAX_ZOOM_IN),
-                _nearest_integer(1 / finer),
-            )
+            accepted_gsd_m = min(scene.gsd_m, _coarsest_gsd_m(resolution))
+            zoom_in = min(_nearest_integer(accepted_gsd_m / resolution.gsd_m), MAX_ZOOM_IN)
+            zoom_out = _nearest_integer(resolution.gsd_m / scene.gsd_m)
         return cls.zoomed(scene.geobox, zoom_in=zoom_in, zoom_out=zoom_out)
 
     @classmethod
@@ -90,18 +91,30 @@ def check_resolution(scene: Scene, resolution: Resolution) -> None:
     Raises:
         SceneError: The card says to refuse.
     """
-    low = resolution.min_gsd_m or 0.0
-    high = resolution.max_gsd_m or math.inf
-    if resolution.gsd_m is not None:
-        high = min(high, resolution.gsd_m * MAX_ZOOM_IN * math.sqrt(2))
+    low, high = resolution.min_gsd_m or 0.0, _coarsest_gsd_m(resolution)
     if low <= scene.gsd_m <= high:
         return
-    message = (
-        f"{scene.path} has pixels of {scene.gsd_m:.3g} m; the model knows {low:.3g} to {high:.3g} m"
-    )
+    if low == 0:
+        known = f"up to {high:.3g} m"
+    elif high == math.inf:
+        known = f"{low:.3g} m and more"
+    else:
+        known = f"{low:.3g} to {high:.3g} m"
+    message = f"{scene.path} has pixels of {scene.gsd_m:.3g} m; the model knows {known}: "
+    mend = f"take a {'finer' if scene.gsd_m > high else 'coarser or resampled'} scene"
     if resolution.outside == "refuse":
-        raise SceneError(f"{message}: resample it first, or take another model")
-    warnings.warn(f"{message}: expect poor results", UserWarning, stacklevel=3)
+        raise SceneError(f"{message}{mend}, or another model")
+    warnings.warn(
+        f"{message}expect poor results; {mend}, or another model", UserWarning, stacklevel=3
+    )
+
+
+def _coarsest_gsd_m(resolution: Resolution) -> float:
+    """Pixel size of the coarsest scene that the model accepts."""
+    coarsest = resolution.max_gsd_m or math.inf
+    if resolution.gsd_m is None:
+        return coarsest
+    return min(coarsest, resolution.gsd_m * MAX_ZOOM_IN * math.sqrt(2))
 
 
 def read_grid(

@@ -203,8 +203,12 @@ def open_scene(
 def band_labels(dataset: DatasetReader) -> tuple[BandLabel, ...]:
     """Return what the file says of each of its bands."""
     return tuple(
-        BandLabel(index, description or "", color.name)
-        for index, description, color in zip(
-            dataset.indexes, dataset.descriptions, dataset.colorinterp, strict=True
+        BandLabel(index, description or "", color.name, dtype)
+        for index, description, color, dtype in zip(
+            dataset.indexes,
+            dataset.descriptions,
+            dataset.colorinterp,
+            dataset.dtypes,
+            strict=True,
         )
     )

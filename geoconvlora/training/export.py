@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 import geoconvlora
+from geoconvlora.errors import ConfigError
 from geoconvlora.sam import Segmenter
 from geoconvlora.training.callbacks import WeightAverage
 from geoconvlora.training.config import TrainConfig
@@ -17,6 +18,7 @@ from geoconvlora.training.network import describe_base
 from geoconvlora.training.task import ConvLoRASegmentation
 from geoconvlora.weights import ModelCard, save_base, save_model
 from geoconvlora.weights.card import Band, TrainingRecord
+from geoconvlora.weights.files import first_not_finite
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,17 @@ def export(
 
     Returns:
         The file.
+
+    Raises:
+        ConfigError: The weights hold NaN or infinity: the run diverged.
     """
+    broken = first_not_finite(network.state_dict())
+    if broken is not None:
+        raise ConfigError(
+            f"{config.out} is not written: the weights of epoch {best.epoch} hold NaN or infinity "
+            f"(in {broken}), so the run diverged; lower optim.lr ({config.optim.lr:g}) or "
+            "optim.clip, or set precision: 32, and train again"
+        )
     record = TrainingRecord(
         data=config.data_lines,
         seed=config.seed,

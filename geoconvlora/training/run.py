@@ -82,7 +82,8 @@ def train(
         Where the model is and how good it is.
 
     Raises:
-        ConfigError: The configuration cannot work, or is not that of the run to resume.
+        ConfigError: The configuration cannot work, is not that of the run to resume, or made the
+            weights diverge.
         OutputError: The model file or an unfinished run exists, or the folder is missing.
         LabelError: Labels cannot be used.
         SceneError: An image cannot be read.

@@ -13,7 +13,7 @@ from geoconvlora.weights.catalogue import (
     find_model,
     sha256_of,
 )
-from geoconvlora.weights.model_file import Model, load, read_card, save_model
+from geoconvlora.weights.model_file import Model, find_base_of, load, read_card, save_model
 
 if TYPE_CHECKING:
     from geoconvlora.weights.checkpoint import read_checkpoint, save_base
@@ -24,6 +24,7 @@ __all__ = [
     "base_header",
     "bundled_models",
     "find_base",
+    "find_base_of",
     "find_model",
     "load",
     "read_card",

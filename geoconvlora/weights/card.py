@@ -72,7 +72,8 @@ class Resolution(Frozen):
     """Pixel size of the network's input; None: whatever the scene has."""
     min_gsd_m: float | None = None
     max_gsd_m: float | None = None
-    """Range of scenes' pixel sizes that the model accepts."""
+    """Range of scenes' pixel sizes that the model accepts. A scene coarser than that is enlarged
+    as one of ``max_gsd_m`` would be."""
     outside: Literal["refuse", "warn"] = "warn"
 
 

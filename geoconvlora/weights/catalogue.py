@@ -140,8 +140,8 @@ def find_base(name: str | Path) -> Path:
             return path
     where = f" or put the file into {weights_home()}" if Path(name).name in OFFICIAL else ""
     raise WeightsError(
-        f"base weights {name} are not on this computer: give the path of the file{where}; "
-        f"known names: {', '.join([*bundled, *OFFICIAL])}"
+        f"base weights {name} are not on this computer: give the path of the file with "
+        f"--base{where}; known names: {', '.join([*bundled, *OFFICIAL])}"
     )
 
 

@@ -48,6 +48,11 @@ def digest_of(stored: Mapping[str, Tensor]) -> str:
     return sha256.hexdigest()
 
 
+def first_not_finite(tensors: Mapping[str, Tensor]) -> str | None:
+    """The name of a tensor that holds NaN or infinity, if there is one."""
+    return next((name for name, t in tensors.items() if not t.isfinite().all()), None)
+
+
 def write_tensors(
     path: Path, stored: dict[str, Tensor], metadata: dict[str, str], overwrite: bool
 ) -> Path:

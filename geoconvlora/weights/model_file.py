@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
-from geoconvlora.errors import ModelFileError
+from geoconvlora.errors import ConfigError, ModelFileError
 from geoconvlora.weights.card import FORMAT_VERSION, ModelCard
 from geoconvlora.weights.catalogue import find_base, find_model, sha256_of
 
@@ -61,9 +61,24 @@ def read_card(name: str | Path) -> ModelCard:
             )
         content.pop(DIGEST_KEY, None)
         return ModelCard.model_validate(content)
-    except (ValueError, AttributeError, ValidationError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ModelFileError(f"{path}: its model card cannot be read ({reason})") from None
+    except (ValueError, AttributeError) as error:
+        raise ModelFileError(
+            f"{path}: its model card cannot be read ({_reason(error)}): get it again, or use the "
+            "geoconvlora that wrote it"
+        ) from None
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a card, on one line."""
+    if not isinstance(error, ValidationError):
+        return " ".join(str(error).split())[:300]
+    faults = []
+    for fault in error.errors(include_url=False):
+        key = ".".join(map(str, fault["loc"]))
+        unknown = fault["type"] == "extra_forbidden"
+        text = "unknown key" if unknown else fault["msg"].removeprefix("Value error, ")
+        faults.append(f"{key}: {text}" if key else text)
+    return "; ".join(faults)[:300]
 
 
 def load(
@@ -80,7 +95,8 @@ def load(
         The model, in evaluation mode.
 
     Raises:
-        ModelFileError: The file is damaged, of an unknown format, or for other base weights.
+        ModelFileError: The file is damaged, holds NaN or infinity, is of an unknown format, or for
+            other base weights.
         WeightsError: The base weights are not there.
 
     Example:
@@ -91,24 +107,44 @@ def load(
     """
     card = read_card(name)
     path = find_model(name)
+    base_path = find_base_of(path, card, base)
+
     from geoconvlora.adapters import attach
     from geoconvlora.sam import build_segmenter
 
-    base_path = _base_of(path, card, base)
-    network = build_segmenter(
-        card.base.size,
-        classes=len(card.classes),
-        bands=len(card.bands),
-        checkpoint=base_path,
-        decoder=card.decoder,
-    )
-    attach(network.encoder, card.method, **card.method_settings)
+    try:
+        network = build_segmenter(
+            card.base.size,
+            classes=len(card.classes),
+            bands=len(card.bands),
+            checkpoint=base_path,
+            decoder=card.decoder,
+        )
+        attach(network.encoder, card.method, **card.method_settings)
+    except ConfigError as error:
+        raise ModelFileError(
+            f"{path}: the network that its model card describes cannot be built: {error}"
+        ) from None
     _load_tensors(path, network)
     network.requires_grad_(False)
     return Model(card, network.to(device).eval())
 
 
-def _base_of(path: Path, card: ModelCard, base: str | Path | None) -> Path | None:
+def find_base_of(path: str | Path, card: ModelCard, base: str | Path | None = None) -> Path | None:
+    """Find the base weights that a model file is for, and check them, without torch.
+
+    Args:
+        path: The model file, for messages.
+        card: Its card.
+        base: The base weights' file, where it is not bundled or in the weights folder.
+
+    Returns:
+        The file; None where all tensors are in the model file.
+
+    Raises:
+        ModelFileError: They are other base weights than the model is for.
+        WeightsError: They are not there.
+    """
     if card.base.sha256 is None:
         return None
     base_path = find_base(base or card.base.name)
@@ -116,7 +152,8 @@ def _base_of(path: Path, card: ModelCard, base: str | Path | None) -> Path | Non
     if found != card.base.sha256:
         raise ModelFileError(
             f"{path} is for the base weights {card.base.name} with sha256 "
-            f"{card.base.sha256[:16]}..., but {base_path} has {found[:16]}...: give the right file"
+            f"{card.base.sha256[:16]}..., but {base_path} has {found[:16]}...: "
+            "give the right file with --base"
         )
     return base_path
 
@@ -131,7 +168,7 @@ def own_tensors(network: Segmenter) -> dict[str, Tensor]:
 
 
 def _load_tensors(path: Path, network: Segmenter) -> None:
-    from geoconvlora.weights.files import digest_of
+    from geoconvlora.weights.files import digest_of, first_not_finite
 
     expected = own_tensors(network)
     try:
@@ -148,6 +185,12 @@ def _load_tensors(path: Path, network: Segmenter) -> None:
         raise ModelFileError(
             f"{path}: {len(wrong)} tensors (such as {wrong[0]}) do not fit what its card "
             "describes: the file is damaged or was changed"
+        )
+    broken = first_not_finite(stored)
+    if broken is not None:
+        raise ModelFileError(
+            f"{path} holds NaN or infinity (in {broken}), so it can map nothing: its training "
+            "diverged; take another model, or train again with a lower learning rate"
         )
     network.load_state_dict({k: v.to(expected[k].dtype) for k, v in stored.items()}, strict=False)
 

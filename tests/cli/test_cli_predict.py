@@ -12,11 +12,15 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
-from cli_inputs import ROOT, write_card, write_scene
+from cli_inputs import ROOT, make_card, write_card, write_scene
 from rasterio.transform import Affine
 from typer.testing import CliRunner
 
+from geoconvlora.adapters import attach
 from geoconvlora.cli import app
+from geoconvlora.sam import build_segmenter
+from geoconvlora.weights import save_base, save_model, sha256_of
+from geoconvlora.weights.card import BaseWeights
 
 
 def test_scene_becomes_polygons_classes_and_probabilities(run, scene, model_file, tmp_path) -> None:
@@ -49,6 +53,15 @@ REFUSALS = {
     "unknown suffix": (["scene.tif", "-o", "map.shp"], ".gpkg .fgb .parquet .geojson"),
     "unknown class": (["scene.tif", "--classes", "sea"], "sea"),
     "odd tile size": (["scene.tif", "--tile-size", "50"], "multiple of 16"),
+    "huge tile size": (["scene.tif", "--tile-size", "160000"], "160000 is more than 4096"),
+    "missing base weights": (
+        ["scene.tif", "-m", "based.safetensors"],
+        "base weights away.safetensors are not on this computer: give the path of the file with",
+    ),
+    "other base weights": (
+        ["scene.tif", "-m", "based.safetensors", "--base", "card.safetensors"],
+        "based.safetensors is for the base weights away.safetensors with sha256 0000000000000000",
+    ),
     "two scenes": (["scene.tif", "two.tif"], "mosaicking"),
 }
 
@@ -88,8 +101,11 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> Refusals:
     write_scene(folder / "two.tif", bands=2)
     write_scene(folder / "nocrs.tif", crs=None)
     write_card(folder / "card.safetensors")
+    base = BaseWeights(name="away.safetensors", size="vit_t", sha256="0" * 64)
+    write_card(folder / "based.safetensors", base=base)
     calls = [
-        ["predict", *arguments, "-m", "card.safetensors"]
+        ["predict", *arguments]
+        + ([] if "-m" in arguments else ["-m", "card.safetensors"])
         + ([] if "-o" in arguments else ["-o", "map.gpkg"])
         for arguments, _ in REFUSALS.values()
     ]
@@ -122,6 +138,18 @@ def test_refusal_is_exit_2_and_one_line_before_torch(refusals: Refusals, case: s
 
 def test_refusals_write_nothing(refusals: Refusals) -> None:
     assert refusals.after == refusals.before
+
+
+def test_base_weights_lie_where_the_user_says(run, scene, tmp_path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    network = build_segmenter("vit_t", classes=2)
+    base = save_base(tmp_path / "elsewhere" / "mine.safetensors", network)
+    attach(network.encoder, "lora")
+    named = BaseWeights(name="base.safetensors", size="vit_t", sha256=sha256_of(base))
+    save_model(tmp_path / "m.safetensors", network, make_card(method="lora", base=named))
+    done = run("predict", scene, "-o", "map.tif", "-m", "m.safetensors", "--base", base, "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "map.tif").exists()
 
 
 def test_damaged_model_is_refused(run, scene, tmp_path) -> None:

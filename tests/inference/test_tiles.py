@@ -36,7 +36,7 @@ def test_weights_of_regular_neighbours_add_up_to_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tile", "overlap"), [(30, 8), (0, 0), (8, 0), (-16, 0), (32, 32), (32, -1)]
+    ("tile", "overlap"), [(30, 8), (0, 0), (8, 0), (-16, 0), (4112, 0), (32, 32), (32, -1)]
 )
 def test_what_cannot_work_is_refused(tile: int, overlap: int) -> None:
     with pytest.raises(ConfigError):

@@ -10,7 +10,8 @@ RGB = ("red", "green", "blue")
 
 def labels(*said: str, colors: tuple[str, ...] | None = None) -> list[BandLabel]:
     colors = colors or ("undefined",) * len(said)
-    return [BandLabel(i, s, c) for i, (s, c) in enumerate(zip(said, colors, strict=True), start=1)]
+    both = zip(said, colors, strict=True)
+    return [BandLabel(i, s, c, "uint16") for i, (s, c) in enumerate(both, start=1)]
 
 
 @pytest.mark.parametrize(
@@ -70,8 +71,43 @@ def test_exact_name_matches() -> None:
     "said", [("red", "red", "green", "blue"), ("a", "b", "c", "d"), ("red", "green", "nir", "swir")]
 )
 def test_ambiguous_bands_are_listed_and_asked_for(said: tuple[str, ...]) -> None:
-    with pytest.raises(BandError, match=rf"wants 3.*--bands.*2 \({said[1]}\)"):
+    with pytest.raises(BandError, match=rf"wants 3.*--bands.*2 \({said[1]}, uint16\)"):
         choose_bands(labels(*said), RGB, None, "s.tif")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "example"),
+    [
+        (RGB, "red, green, blue (mostly --bands 4,3,2 for a Sentinel-2 stack, 3,2,1 for one that"),
+        (("nir", "red", "green"), "nir, red, green (mostly --bands 8,4,3 for"),
+    ],
+)
+@pytest.mark.parametrize("count", [10, 13])
+def test_unnamed_sentinel2_stack_gets_its_example(count: int, wanted, example: str) -> None:
+    gray = ("gray", *["undefined"] * (count - 1))
+    with pytest.raises(BandError) as refusal:
+        choose_bands(labels(*[""] * count, colors=gray), wanted, None, "s.tif")
+    assert f"with --bands, in the order {example}" in str(refusal.value)
+    assert "1 (gray, uint16); 2 (unnamed, uint16); " in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted"),
+    [
+        (("", "", "", ""), RGB),
+        (tuple(f"layer {i}" for i in range(13)), RGB),
+        (("",) * 13, ("vv", "vh")),
+    ],
+)
+def test_no_example_is_given_where_it_would_be_a_guess(said, wanted) -> None:
+    with pytest.raises(BandError) as refusal:
+        choose_bands(labels(*said), wanted, None, "s.tif")
+    assert f"with --bands, in the order {', '.join(wanted)}. The scene" in str(refusal.value)
+
+
+def test_many_bands_are_not_all_listed() -> None:
+    with pytest.raises(BandError, match=r"40 \(unnamed, uint16\); and 184 more$"):
+        choose_bands(labels(*[""] * 224), RGB, None, "s.tif")
 
 
 def test_too_few_bands_are_refused() -> None:

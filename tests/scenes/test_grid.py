@@ -122,6 +122,41 @@ def test_pixel_size_outside_the_models_range(write_raster, limits) -> None:
             PredictionGrid.for_scene(scene, Resolution(outside="warn", **limits))
 
 
+@pytest.mark.parametrize(
+    ("limits", "zoom"),
+    [
+        ({"gsd_m": 2, "max_gsd_m": 6}, (3, 1)),
+        ({"gsd_m": 2, "max_gsd_m": 1}, (1, 1)),
+        ({"gsd_m": 0.5}, (8, 1)),
+        ({"gsd_m": 50, "min_gsd_m": 30}, (1, 5)),
+        ({"max_gsd_m": 6}, (1, 1)),
+    ],
+)
+def test_only_enlargement_ends_where_the_models_range_does(write_raster, limits, zoom) -> None:
+    with (
+        open_scene(write_raster(SCENE)) as scene,
+        pytest.warns(UserWarning, match="expect poor results"),
+    ):
+        grid = PredictionGrid.for_scene(scene, Resolution(**limits))
+    assert (grid.zoom_in, grid.zoom_out) == zoom
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        ({"gsd_m": 1, "min_gsd_m": 0.5, "max_gsd_m": 5}, "knows 0.5 to 5 m: .*take a finer scene"),
+        ({"max_gsd_m": 5}, "knows up to 5 m: .*take a finer scene, or another model"),
+        ({"min_gsd_m": 20}, "knows 20 m and more: .*take a coarser or resampled scene, or another"),
+    ],
+)
+def test_warning_says_what_the_model_knows_and_what_to_do(write_raster, limits, says) -> None:
+    with (
+        open_scene(write_raster(SCENE)) as scene,
+        pytest.warns(UserWarning, match=f"scene.tif has pixels of 10 m; the model {says}"),
+    ):
+        PredictionGrid.for_scene(scene, Resolution(**limits))
+
+
 def test_block_sum_is_the_sum_of_blocks() -> None:
     layers = RNG.random((3, 12, 18)).astype(np.float32)
     expected = layers.astype(np.float64).reshape(3, 4, 3, 6, 3).sum(axis=(2, 4))

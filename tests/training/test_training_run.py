@@ -7,12 +7,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from geoconvlora.adapters import attach
 from geoconvlora.errors import ConfigError, OutputError
 from geoconvlora.sam import build_segmenter
 from geoconvlora.training.config import TrainConfig
 from geoconvlora.training.config_file import load_config
+from geoconvlora.training.export import Best, export
 from geoconvlora.training.run import train
 from geoconvlora.weights import read_card, save_base
+from geoconvlora.weights.card import Band
 
 Build = Callable[..., dict[str, Any]]
 
@@ -105,6 +108,19 @@ def test_model_file_tells_all_of_the_run(config: Callable[..., TrainConfig], til
     assert card.training.metrics["val_mIoU"] == pytest.approx(result.metrics["val_mIoU"])
     assert card.training.config["optim"]["epochs"] == 1
     assert {"geoconvlora", "torch", "torchgeo"} <= card.training.versions.keys()
+
+
+@pytest.mark.parametrize("kind", ["model", "base"])
+def test_diverged_weights_are_not_written(config: Callable[..., TrainConfig], kind: str) -> None:
+    diverged = config("diverged", **{"model.export": kind})
+    network = build_segmenter("vit_t", classes=2)
+    attach(network.encoder, "full")
+    with torch.no_grad():
+        network.encoder.patch_embed.proj.weight[0, 0, 0, 0] = float("inf")
+    bands = tuple(Band(name=name, mean=0, std=1) for name in ("red", "green", "blue"))
+    with pytest.raises(ConfigError, match=r"epoch 3 hold NaN or infinity .*lower optim\.lr"):
+        export(diverged, network, bands, Best(3, {}), samples=1)
+    assert not diverged.out.exists()
 
 
 def test_base_is_written_where_asked_for(config: Callable[..., TrainConfig]) -> None:

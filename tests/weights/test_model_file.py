@@ -132,12 +132,64 @@ def test_tensors_that_the_card_does_not_describe_are_refused(tmp_path: Path, bas
         load(file)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, base: Path, value: float) -> None:
+    network = adapted(base)
+    with torch.no_grad():
+        next(network.decoder.parameters()).view(-1)[-1] = value
+    file = save_model(tmp_path / "m.safetensors", network, card(base))
+    with pytest.raises(ModelFileError, match=r"m\.safetensors holds NaN or infinity \(in decoder"):
+        load(file)
+
+
 def test_existing_file_is_kept(tmp_path: Path, base: Path) -> None:
     file = save_model(tmp_path / "m.safetensors", adapted(base), card(base))
     before = file.read_bytes()
     with pytest.raises(OutputError, match="exists"):
         save_model(file, adapted(base), card(base))
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"colour": "#fff"}, "(colour: unknown key)"),
+        ({"resolution": {"gsd_m": -1}}, "(resolution.gsd_m: Input should be greater than 0)"),
+        ({"tile_size": 72}, "(tile_size 72 is not a multiple of 16)"),
+    ],
+)
+def test_card_that_cannot_be_read_is_one_line(tmp_path: Path, change: dict, says: str) -> None:
+    content = {**json.loads(card(None, "full").model_dump_json()), **change}
+    file = tmp_path / "m.safetensors"
+    save_file({"x": torch.zeros(1)}, file, {"geoconvlora": json.dumps(content)})
+    with pytest.raises(ModelFileError) as refusal:
+        read_card(file)
+    assert f"{file}: its model card cannot be read {says}: " in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert "pydantic" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"method": "magic"}, "unknown method 'magic': available are "),
+        ({"method": "lora", "method_settings": {"rank": 0}}, "lora setting 'rank': "),
+        ({"decoder": {"head": "tail"}}, "decoder setting 'head': "),
+        ({"decoder": {"hat": 1}}, "decoder setting 'hat': "),
+    ],
+)
+def test_network_that_cannot_be_built_names_the_file(
+    tmp_path: Path, change: dict, says: str
+) -> None:
+    file = tmp_path / "m.safetensors"
+    text = card(None, **{"method": "full", **change}).model_dump_json()
+    save_file({"x": torch.zeros(1)}, file, {"geoconvlora": text})
+    with pytest.raises(ModelFileError) as refusal:
+        load(file)
+    assert str(refusal.value).startswith(f"{file}: ")
+    assert says in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+    assert "pydantic" not in str(refusal.value)
 
 
 def test_missing_model_is_said() -> None:
