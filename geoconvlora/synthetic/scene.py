@@ -22,6 +22,7 @@ from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from geoconvlora.errors import ConfigError, OutputError
+from geoconvlora.naming import check_name_length
 from geoconvlora.synthetic.country import BlockFields, Box, Country
 from geoconvlora.synthetic.placing import finer, geodesic_area_m2, place
 
@@ -123,6 +124,8 @@ def _check(seed: int, height: int, width: int, gsd_m: float, dtype: str, bands: 
 
 def _make_room(folder: Path, files: list[Path], overwrite: bool) -> None:
     """Make the folder and refuse to replace files that were not offered."""
+    for file in files:
+        check_name_length(file)
     if not folder.exists() and not folder.parent.is_dir():
         raise OutputError(f"{folder.parent} does not exist: make it first")
     taken = [file.name for file in files if file.exists()]

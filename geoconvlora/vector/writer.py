@@ -17,6 +17,7 @@ import pyogrio
 from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError, GeometryError
 
 from geoconvlora.errors import OutputError
+from geoconvlora.naming import check_name_length
 from geoconvlora.vector.features import COLUMNS, empty_layer
 
 SUFFIXES = (".gpkg", ".fgb", ".parquet", ".geojson")
@@ -31,14 +32,15 @@ def check_target(path: str | Path, *, overwrite: bool = False) -> Path:
     """Refuse early what could not be written at the end.
 
     Raises:
-        OutputError: Unknown suffix, a file that exists already, or a folder that is missing or
-            cannot be written.
+        OutputError: Unknown suffix, too long a name, a file that exists already, or a folder that
+            is missing or cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise OutputError(f"{path}: polygons are written as {' '.join(SUFFIXES)}")
     if path.suffix.lower() == ".parquet":
         _need_pyarrow(path)
+    check_name_length(path)
     if path.is_dir():
         raise OutputError(f"{path} is a folder: give the name of a file")
     if path.exists() and not overwrite:
