@@ -18,13 +18,12 @@ from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureErr
 
 from geoconvlora.errors import OutputError
 from geoconvlora.naming import check_name_length
+from geoconvlora.scenes.environment import vector_environment
 from geoconvlora.vector.features import COLUMNS, empty_layer
 
 SUFFIXES = (".gpkg", ".fgb", ".parquet", ".geojson")
 
 _FAILURES = (OSError, DataSourceError, DataLayerError, FeatureError, GeometryError, CRSError)
-# GeoPackages carry the time of writing; one fixed time makes the same polygons the same bytes.
-_NO_CLOCK = {"OGR_CURRENT_DATE": "1970-01-01T00:00:00.000Z"}
 _CHUNK_ROWS = 8192
 
 
@@ -138,7 +137,7 @@ class PolygonWriter:
 
     def _append(self, polygons: gpd.GeoDataFrame, *, append: bool) -> None:
         first = {} if append else {"layer_metadata": self._metadata, "SPATIAL_INDEX": "YES"}
-        with _options(_NO_CLOCK):
+        with vector_environment():
             pyogrio.write_dataframe(
                 polygons,
                 self._draft,
@@ -219,16 +218,6 @@ class PolygonWriter:
         for path in (self._draft, self._converted):
             for rest in ("", "-journal", "-wal", "-shm"):
                 Path(f"{path}{rest}").unlink(missing_ok=True)
-
-
-@contextmanager
-def _options(options: dict[str, str]) -> Iterator[None]:
-    before = {name: pyogrio.get_gdal_config_option(name) for name in options}
-    pyogrio.set_gdal_config_options(options)
-    try:
-        yield
-    finally:
-        pyogrio.set_gdal_config_options(before)
 
 
 def _need_pyarrow(path: Path) -> None:
