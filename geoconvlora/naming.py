@@ -36,7 +36,10 @@ def check_name_length(path: Path) -> None:
     absolute = path.absolute()
     folder = max(absolute.parent.parts, key=len)
     if len(os.fsencode(folder)) > _NAME_BYTES:
-        raise OutputError(f"the folder {folder[:30]}... has a name too long for any file system")
+        raise OutputError(
+            f"{path.name}: its folder {folder[:30]}... has a name too long for any file system: "
+            "choose a shorter one"
+        )
     if len(os.fsencode(absolute)) + _ROOM_BYTES > _PATH_BYTES:
         raise OutputError(
             f"{path.name}: the path has {len(os.fsencode(absolute))} bytes, too many for a file "

@@ -143,6 +143,11 @@ def test_missing_parent_folder_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "a").exists()
 
 
+def test_folder_with_too_long_a_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="choose a shorter one"):
+        write_sample(tmp_path / ("a" * 256), size=16)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -140,6 +140,11 @@ def test_existing_file_is_kept(tmp_path: Path, base: Path) -> None:
     assert file.read_bytes() == before
 
 
+def test_name_too_long_is_refused(tmp_path: Path, base: Path) -> None:
+    with pytest.raises(OutputError, match="choose one of"):
+        save_model(tmp_path / f"{'m' * 250}.safetensors", adapted(base), card(base))
+
+
 def test_missing_model_is_said() -> None:
     with pytest.raises(ModelFileError, match="no bundled model"):
         read_card("nowhere.safetensors")
