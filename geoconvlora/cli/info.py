@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +14,7 @@ from geoconvlora.cli.reports import show_report
 def info(
     file: Annotated[
         str,
-        typer.Argument(help="A scene, a model file (.safetensors) or a bundled model's name."),
+        typer.Argument(help="A scene, a model file, base weights, or a bundled name."),
     ],
     as_json: Json = False,
 ) -> None:
@@ -26,11 +25,10 @@ def info(
 
 
 def _report(file: str) -> dict[str, Any]:
-    from geoconvlora.weights import base_header, bundled_models, read_card
+    from geoconvlora.weights.report import describe_weights, is_weights
 
-    path = Path(file)
-    if path.suffix == ".safetensors" or (not path.exists() and file in bundled_models()):
-        return base_header(path) or read_card(file).model_dump(mode="json")
+    if is_weights(file):
+        return describe_weights(file)
     from geoconvlora.scenes.report import describe_scene
 
     return describe_scene(file).model_dump(mode="json")

@@ -61,13 +61,13 @@ def list_models(as_json: Json = False) -> None:
 
 @app.command("show")
 def show(
-    name: str = typer.Argument(help="A bundled model's name, or a model file."),
+    name: str = typer.Argument(help="A model or base weights: a name that list shows, or a file."),
     as_json: Json = False,
 ) -> None:
-    """Show a model's card."""
-    from geoconvlora.weights import read_card
+    """Show what a model or base weights say of themselves."""
+    from geoconvlora.weights.report import describe_weights
 
-    show_report(name, read_card(name).model_dump(mode="json"), as_json=as_json)
+    show_report(name, describe_weights(name), as_json=as_json)
 
 
 def _megabytes(size: int) -> str:

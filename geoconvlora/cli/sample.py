@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
-from geoconvlora.cli.options import Overwrite
+from geoconvlora.cli.interrupts import interruptible
+from geoconvlora.cli.messages import warnings_as_lines
+from geoconvlora.cli.options import Overwrite, Quiet, Verbose
 
 
 class PixelType(StrEnum):
@@ -40,23 +42,31 @@ def sample(
         int, typer.Option(min=3, max=4, help="3: red, green, blue; 4: and near infrared.")
     ] = 4,
     overwrite: Overwrite = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
     """Write a synthetic scene with true field outlines and a mask.
 
     The mask is twice as fine as the scene: 0 background, 1 field interior, 2 field boundary.
     """
     height_and_width = parse_size(size)
-    from geoconvlora.synthetic import write_sample
+    with warnings_as_lines(), interruptible():
+        from geoconvlora.synthetic import write_sample
 
-    files = write_sample(
-        folder,
-        seed=seed,
-        size=height_and_width,
-        gsd_m=gsd,
-        crs=crs,
-        dtype=dtype.value,
-        bands=bands,
-        overwrite=overwrite,
-    )
+        files = write_sample(
+            folder,
+            seed=seed,
+            size=height_and_width,
+            gsd_m=gsd,
+            crs=crs,
+            dtype=dtype.value,
+            bands=bands,
+            overwrite=overwrite,
+        )
+    if quiet:
+        return
     for path in (files.scene, files.fields, files.mask):
         typer.echo(path)
+    if verbose:
+        height, width = height_and_width
+        typer.echo(f"{height} x {width} pixels of {gsd:g} m, {files.field_count:,} fields")

@@ -12,6 +12,7 @@ import yaml
 from geoconvlora.compare.config import CompareConfig, RunKey
 from geoconvlora.compare.inputs import Inputs, TileSplit
 from geoconvlora.errors import ConfigError, OutputError
+from geoconvlora.naming import check_name_length
 from geoconvlora.training.config_file import as_yaml, differing_leaves
 
 _WITHOUT_EFFECT = {"train.num_workers", "train.description", "train.limits", "train.licence"}
@@ -76,6 +77,7 @@ class CompareFolder:
         """
         if resume and overwrite:
             raise ConfigError("--resume keeps what --overwrite deletes: give one of them")
+        check_name_length(self.path / self.inputs.name)
         if not self.path.parent.is_dir() or not os.access(self.path.parent, os.W_OK):
             raise OutputError(f"{self.path}: the folder {self.path.parent} cannot be written")
         if resume:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geoconvlora.errors import ConfigError, OutputError
+from geoconvlora.naming import check_name_length
 
 RASTER_SUFFIXES = (".tif", ".tiff")
 POLYGON_SUFFIXES = (".gpkg", ".fgb", ".parquet", ".geojson")
@@ -50,7 +51,8 @@ def plan_outputs(
         overwrite: Whether files that exist may be replaced.
 
     Raises:
-        OutputError: A suffix is unknown, a file exists, or its folder is missing or read-only.
+        OutputError: A suffix is unknown, a name too long, a file exists, or its folder is missing
+            or read-only.
         ConfigError: Nothing is asked for, or one name twice.
     """
     names = [Path(each) for each in ([out] if isinstance(out, (str, Path)) else out)]
@@ -69,6 +71,8 @@ def plan_outputs(
         polygons=tuple(p for p in names if p.suffix.lower() in POLYGON_SUFFIXES),
         probabilities=None if probs is None else Path(probs),
     )
+    for path in plan.files:
+        check_name_length(path)
     taken = [Path(each).resolve() for each in inputs]
     for path in plan.files:
         resolved = path.resolve()

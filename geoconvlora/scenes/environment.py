@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import rasterio
 
 #: GDAL's block cache, in MB. It is shared by the whole process; small, because every row is read
 #: once and in order, and fixed, so that memory does not grow with the scene until it is full.
 CACHE_MB = 64
+
+# GeoPackages carry the time of writing; one fixed time makes the same polygons the same bytes.
+_NO_CLOCK = {"OGR_CURRENT_DATE": "1970-01-01T00:00:00.000Z"}
 
 
 def raster_environment() -> rasterio.Env:
@@ -19,3 +25,21 @@ def raster_environment() -> rasterio.Env:
         ...     pass
     """
     return rasterio.Env(GDAL_CACHEMAX=CACHE_MB)
+
+
+@contextmanager
+def vector_environment() -> Iterator[None]:
+    """Set GDAL, as pyogrio has it, so that what is written does not depend on the time.
+
+    Example:
+        >>> with vector_environment():
+        ...     pass
+    """
+    import pyogrio
+
+    before = {name: pyogrio.get_gdal_config_option(name) for name in _NO_CLOCK}
+    pyogrio.set_gdal_config_options(_NO_CLOCK)
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options(before)

@@ -41,6 +41,8 @@ def open_dataset(path: str) -> DatasetReader:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             dataset: DatasetReader = rasterio.open(path)
     except RASTER_FAULTS as fault:
+        if Path(path).is_dir():
+            raise SceneError(f"{path} is a folder that holds no raster: give a file") from fault
         raise SceneError(
             f"{path} cannot be opened as a raster: it is of another kind, truncated or damaged "
             f"({reason(fault)})"

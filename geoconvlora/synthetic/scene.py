@@ -14,7 +14,7 @@ from geopandas import GeoDataFrame, GeoSeries
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyogrio import write_dataframe
-from pyogrio.errors import DataSourceError
+from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 from rasterio.enums import ColorInterp
 from rasterio.features import shapes as trace
 from rasterio.windows import Window
@@ -22,8 +22,13 @@ from shapely.geometry import shape
 from shapely.geometry.base import BaseGeometry
 
 from geoconvlora.errors import ConfigError, OutputError
+from geoconvlora.naming import check_name_length
+from geoconvlora.scenes.environment import raster_environment, vector_environment
+from geoconvlora.scenes.opening import RASTER_FAULTS, reason
 from geoconvlora.synthetic.country import BlockFields, Box, Country
 from geoconvlora.synthetic.placing import finer, geodesic_area_m2, place
+
+_FAILURES = (*RASTER_FAULTS, DataSourceError, DataLayerError, FeatureError)
 
 PixelType = Literal["uint8", "uint16"]
 LABEL_SCALE = 2
@@ -69,7 +74,7 @@ def write_sample(
 
     Args:
         folder: Where ``scene.tif``, ``fields.gpkg`` and ``mask.tif`` go; made if it is missing.
-        seed: Any integer at or above 0; the same arguments give the same pixels and outlines.
+        seed: Any integer at or above 0; the same arguments give the same files.
         size: Side of the scene in pixels, or height and width.
         gsd_m: Size of its pixels in metres.
         crs: A projected CRS; the scene lies in the middle of its area of use.
@@ -92,18 +97,24 @@ def write_sample(
     geobox = place(height, width, gsd_m, crs)
     folder = Path(folder)
     files = [folder / name for name in ("scene.tif", "fields.gpkg", "mask.tif")]
-    _make_room(folder, files, overwrite)
+    made = _make_room(folder, files, overwrite)
     parts = [file.with_name(f".{file.stem}.{os.getpid()}.part{file.suffix}") for file in files]
     country = Country(seed, height, width, gsd_m=gsd_m, label_scale=LABEL_SCALE)
     try:
-        count = _write(country, geobox, parts, dtype, bands)
+        with raster_environment():
+            count = _write(country, geobox, parts, dtype, bands)
         for part, file in zip(parts, files, strict=True):
             part.replace(file)
-    except (OSError, DataSourceError) as error:
-        raise OutputError(f"{folder} cannot be written: {error}") from error
+    except _FAILURES as error:
+        raise OutputError(
+            f"{folder} cannot be written ({reason(error)}): is the disk full?"
+        ) from error
     finally:
         for part in parts:
-            part.unlink(missing_ok=True)
+            for left in folder.glob(f"{part.name}*"):  # SQLite's journal has its own ending
+                left.unlink(missing_ok=True)
+        if made and not any(folder.iterdir()):
+            folder.rmdir()
     scene, fields, mask = files
     return SampleFiles(scene, fields, mask, count)
 
@@ -121,8 +132,10 @@ def _check(seed: int, height: int, width: int, gsd_m: float, dtype: str, bands: 
         raise ConfigError(f"bands is {bands}; give 3 (red, green, blue) or 4 (and nir)")
 
 
-def _make_room(folder: Path, files: list[Path], overwrite: bool) -> None:
-    """Make the folder and refuse to replace files that were not offered."""
+def _make_room(folder: Path, files: list[Path], overwrite: bool) -> bool:
+    """Refuse to replace files that were not offered; True if the folder had to be made."""
+    for file in files:
+        check_name_length(file)
     if not folder.exists() and not folder.parent.is_dir():
         raise OutputError(f"{folder.parent} does not exist: make it first")
     taken = [file.name for file in files if file.exists()]
@@ -130,12 +143,14 @@ def _make_room(folder: Path, files: list[Path], overwrite: bool) -> None:
         raise OutputError(
             f"{folder} has {', '.join(taken)} already: choose another folder or --overwrite"
         )
+    made = not folder.exists()
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder} cannot be made: {error.strerror}") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{folder} cannot be written: choose another folder")
+    return made
 
 
 def _write(
@@ -243,14 +258,15 @@ class _Outlines:
         )
 
     def _append(self, table: GeoDataFrame) -> None:
-        write_dataframe(
-            table,
-            self._path,
-            driver="GPKG",
-            layer=FIELDS_LAYER,
-            geometry_type="Polygon",
-            append=self._path.exists(),
-        )
+        with vector_environment():
+            write_dataframe(
+                table,
+                self._path,
+                driver="GPKG",
+                layer=FIELDS_LAYER,
+                geometry_type="Polygon",
+                append=self._path.exists(),
+            )
 
 
 def _outlines(ids: NDArray[np.int32], left: float, top: float, pixel: float) -> list[BaseGeometry]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from geoconvlora.errors import LabelError
 
+if TYPE_CHECKING:
+    from pandas import Series
+
 DEFAULT_BASE = "vit_t-fields"
+_MAX_CLASSES = 254
 COLORS = (
     "#bdbdbd", "#7fbf3f", "#5d4037", "#1f78b4", "#e31a1c", "#ff7f00", "#6a3d9a", "#b15928",
     "#ffd92f", "#a6cee3", "#fb9a99", "#33a02c",
@@ -51,8 +56,11 @@ def defaults_for(data: dict[str, Any]) -> dict[str, Any]:
     column or the label tiles hold.
 
     Raises:
-        LabelError: Labels cannot be read.
+        LabelError: Labels cannot be read, or a column is not one of classes.
         SceneError: An image cannot be read.
+
+    Warns:
+        UserWarning: Label tiles hold one id only, or ids with gaps.
     """
     common = {
         "name": "model",
@@ -91,6 +99,7 @@ def _classes(names: Sequence[str]) -> list[dict[str, Any]]:
 
 def _names_of_column(labels: Path, column: str) -> list[str]:
     import pyogrio
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
     try:
         values = pyogrio.read_dataframe(labels, columns=[column], read_geometry=False)
@@ -98,7 +107,34 @@ def _names_of_column(labels: Path, column: str) -> list[str]:
         raise LabelError(f"{labels} cannot be read as a vector file ({error})") from None
     if column not in values:
         raise LabelError(f"{labels} has no column {column!r}")
-    return sorted({str(value) for value in values[column]} - {"background"})
+    found = values[column]
+    empty = found.isna() | (found.astype(str).str.strip() == "")
+    if empty.any():
+        raise LabelError(
+            f"{labels}: {empty.sum()} of {len(found)} features have no value in the column "
+            f"{column!r}: fill it, or leave them out"
+        )
+    numbers = is_numeric_dtype(found) and not is_bool_dtype(found)
+    names = _whole_numbers(found, labels) if numbers else sorted({str(value) for value in found})
+    # Numbers are ids as in label tiles, where 0 is the background.
+    names = [name for name in names if name not in ("background", "0" if numbers else "background")]
+    if len(names) > _MAX_CLASSES:
+        raise LabelError(
+            f"{labels}: the column {column!r} holds {len(names)} different values, more than a "
+            f"model's {_MAX_CLASSES} classes: is it the one with the classes?"
+        )
+    return names
+
+
+def _whole_numbers(found: Series, labels: Path) -> list[str]:
+    """Numbers in order as text; a column that had gaps stores 3 as 3.0."""
+    broken = found[found % 1 != 0]
+    if len(broken):
+        raise LabelError(
+            f"{labels}: the column {found.name!r} holds {broken.iloc[0]:g}: classes are names or "
+            "whole numbers"
+        )
+    return [f"{number:.0f}" for number in sorted(set(found))]
 
 
 def _names_of_tiles(labels: Path) -> list[str]:
@@ -111,7 +147,18 @@ def _names_of_tiles(labels: Path) -> list[str]:
     values.discard(IGNORE)
     if not values:
         raise LabelError(f"{labels} holds no label tile with a class id")
-    return ["background", *(f"class {index}" for index in range(1, max(values | {1}) + 1))]
+    highest = max(values | {1})
+    if len(values) == 1 or not values.issuperset(range(1, highest + 1)):
+        found = ", ".join(str(value) for value in sorted(values))
+        made_up = "1" if highest == 1 else f"1 to {highest}"
+        warnings.warn(
+            f"{labels}: the label tiles hold the {'ids' if len(values) > 1 else 'id'} {found} and "
+            f"no other, but the model gets background and class {made_up}: if that is not meant, "
+            "name the classes in a CONFIG.yaml, and map values to them with label_values",
+            UserWarning,
+            stacklevel=2,
+        )
+    return ["background", *(f"class {index}" for index in range(1, highest + 1))]
 
 
 def _bands_of_scene(image: Path) -> list[dict[str, str]]:

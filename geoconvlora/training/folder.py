@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geoconvlora.errors import ConfigError, OutputError
+from geoconvlora.naming import check_name_length
 from geoconvlora.training.config import TrainConfig
 from geoconvlora.training.config_file import differing_keys, load_config, save_config
 
@@ -44,10 +45,12 @@ class RunFolder:
         """Refuse what would fail after hours, or overwrite something.
 
         Raises:
-            OutputError: The model file or an unfinished run exists, or the folder is missing.
+            OutputError: The model file or an unfinished run exists, the folder is missing, or the
+                name is too long.
             ConfigError: The run cannot be resumed.
         """
         out = config.out
+        check_name_length(out)
         if not out.parent.is_dir():
             raise OutputError(f"{out}: the folder {out.parent} does not exist: make it first")
         if not os.access(out.parent, os.W_OK):

@@ -157,9 +157,10 @@ def _class_ids(
 ) -> NDArray[np.uint8]:
     if names is None:
         return np.full(count, instances.interior if instances else 1, dtype=np.uint8)
-    known = {c.name: c.id for c in classes}
-    # A column of class ids needs no map; 3.0 is how a column with gaps stores 3.
-    known |= {text: c.id for c in classes for text in (str(c.id), f"{c.id}.0")}
+    # A column of class ids needs no map; names come first, as they may be numbers that are not the
+    # ids. 3.0 is how a column with gaps stores 3.
+    known = {text: c.id for c in classes for text in (str(c.id), f"{c.id}.0")}
+    known |= {text: c.id for c in classes for text in (c.name, f"{c.name}.0")}
     named = [source.class_map.get(name, name) for name in names]
     unknown = sorted({name for name, to in zip(names, named, strict=True) if to not in known})
     if unknown:

@@ -8,18 +8,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 from pydantic import BaseModel, ConfigDict
-from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.enums import ColorInterp
+from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geoconvlora.errors import BandError, ConfigError, SceneError
-from geoconvlora.scenes.opening import reason
+from geoconvlora.scenes.environment import raster_environment
+from geoconvlora.scenes.opening import RASTER_FAULTS, georeference, open_dataset, reason
 from geoconvlora.vector.classes import BACKGROUND, wanted_ids
 from geoconvlora.vector.features import FeatureTable
 from geoconvlora.vector.holes import Holes
@@ -83,7 +82,7 @@ def polygonize(
         What was written.
 
     Raises:
-        SceneError: A raster that cannot be read, has no CRS or no integers, or does not fit.
+        SceneError: A raster that cannot be read, has no place or no integers, or does not fit.
         BandError: More than one band of values, or too few of probabilities.
         ConfigError: A class that the raster does not have.
         OutputError: ``out`` exists or cannot be written.
@@ -95,15 +94,17 @@ def polygonize(
     options = options or PolygonOptions()
     out = check_target(out, overwrite=overwrite)
     with ExitStack() as stack:
-        source = stack.enter_context(_opened(raster))
+        stack.enter_context(raster_environment())
+        source = stack.enter_context(open_dataset(str(raster)))
+        geobox = georeference(source, str(raster))
         _check_labels(source, raster)
         chance = None
         if probs is not None:
-            chance = stack.enter_context(_opened(probs))
+            chance = stack.enter_context(open_dataset(str(probs)))
             _check_same_grid(source, chance)
         names = _ClassNames({_OBJECT_CLASS: "object"} if instances else _named_classes(source))
         table = FeatureTable(
-            GeoBox.from_rio(source),
+            geobox,
             scene=Path(raster).stem,
             model=source.tags().get(MODEL_TAG, ""),
             min_area_m2=options.min_area_m2 or 0.0,
@@ -145,36 +146,11 @@ def polygonize(
     )
 
 
-@contextmanager
-def _opened(path: str | Path) -> Iterator[Any]:
-    """A rasterio dataset whose failures name the file."""
-    if not str(path).startswith(("/vsi", "http://", "https://", "s3://")):
-        if not Path(path).exists():
-            raise SceneError(f"{path} does not exist")
-        if Path(path).is_dir():
-            raise SceneError(f"{path} is a folder: give a raster file")
-    try:
-        with warnings.catch_warnings():
-            # A file without georeference is refused further on, with one error.
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset = rasterio.open(path)
-    except RasterioError as error:
-        raise SceneError(f"{path} cannot be read as a raster: {reason(error)}") from error
-    with dataset:
-        try:
-            yield dataset
-        except RasterioIOError as error:
-            raise SceneError(f"{path} is damaged: {reason(error)}") from error
-
-
-def _check_labels(source: Any, raster: str | Path) -> None:
-    if source.crs is None:
-        raise SceneError(
-            f"{raster} has no CRS: give it one, for instance `rio edit-info --crs EPSG:32631`"
-        )
-    alpha = rasterio.enums.ColorInterp.alpha
+def _check_labels(source: DatasetReader, raster: str | Path) -> None:
     values = [
-        i for i, meaning in zip(source.indexes, source.colorinterp, strict=True) if meaning != alpha
+        index
+        for index, meaning in zip(source.indexes, source.colorinterp, strict=True)
+        if meaning != ColorInterp.alpha
     ]
     if values != [1]:
         raise BandError(f"{raster} has {len(values)} bands: polygonize wants one band of class ids")
@@ -184,7 +160,7 @@ def _check_labels(source: Any, raster: str | Path) -> None:
         )
 
 
-def _check_same_grid(source: Any, chance: Any) -> None:
+def _check_same_grid(source: DatasetReader, chance: DatasetReader) -> None:
     same = (
         source.shape == chance.shape
         and source.crs == chance.crs
@@ -196,7 +172,7 @@ def _check_same_grid(source: Any, chance: Any) -> None:
         )
 
 
-def _named_classes(source: Any) -> dict[int, str]:
+def _named_classes(source: DatasetReader) -> dict[int, str]:
     text = source.tags().get(CLASSES_TAG)
     if text is None:
         return {}
@@ -209,7 +185,7 @@ def _named_classes(source: Any) -> dict[int, str]:
 
 
 def _selection(
-    source: Any, names: _ClassNames, options: PolygonOptions, *, instances: bool
+    source: DatasetReader, names: _ClassNames, options: PolygonOptions, *, instances: bool
 ) -> Callable[[Ids], NDArray[np.bool_]]:
     """The test whether a label is to become a polygon."""
     if instances and options.classes is not None:
@@ -226,14 +202,27 @@ def _selection(
     return lambda labels: np.isin(labels, chosen)
 
 
-def _windows(source: Any) -> Iterator[Window]:
+def _windows(source: DatasetReader) -> Iterator[Window]:
     for row in range(0, source.height, _READ_ROWS):
         yield Window(0, row, source.width, min(_READ_ROWS, source.height - row))
 
 
-def _labels(source: Any, window: Window) -> Ids:
-    values = source.read(1, window=window)
-    valid = source.read_masks(1, window=window) > 0
+@contextmanager
+def _reading(dataset: DatasetReader, window: Window) -> Iterator[None]:
+    """Failures to read become one error that names the file and the place."""
+    try:
+        yield
+    except RASTER_FAULTS as fault:
+        raise SceneError(
+            f"{dataset.name} cannot be read at rows {window.row_off} to "
+            f"{window.row_off + window.height - 1}: it is truncated or damaged ({reason(fault)})"
+        ) from fault
+
+
+def _labels(source: DatasetReader, window: Window) -> Ids:
+    with _reading(source, window):
+        values = source.read(1, window=window)
+        valid = source.read_masks(1, window=window) > 0
     if values.dtype.itemsize == 8 and ((values > -NOTHING) | (values < NOTHING + 1))[valid].any():
         raise SceneError(f"{source.name} holds values beyond 2**62: number them anew")
     labels: Ids = np.where(valid, values.astype(np.int64), NOTHING)
@@ -241,7 +230,12 @@ def _labels(source: Any, window: Window) -> Ids:
 
 
 def _weights(
-    chance: Any, labels: Ids, window: Window, names: _ClassNames, *, instances: bool
+    chance: DatasetReader | None,
+    labels: Ids,
+    window: Window,
+    names: _ClassNames,
+    *,
+    instances: bool,
 ) -> NDArray[np.float32]:
     """``(h, W)`` probability of each pixel's own class, 0 where it has none."""
     if chance is None:
@@ -251,7 +245,8 @@ def _weights(
         raise BandError(f"{chance.name} has {chance.count} bands: objects want one")
     scale = np.asarray(chance.scales[:bands]).reshape(-1, 1, 1)
     offset = np.asarray(chance.offsets[:bands]).reshape(-1, 1, 1)
-    stored = chance.read(list(range(1, bands + 1)), window=window, masked=True)
+    with _reading(chance, window):
+        stored = chance.read(list(range(1, bands + 1)), window=window, masked=True)
     values = (stored.filled(0) * scale + offset).astype(np.float32)
     values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     if bands == 1:

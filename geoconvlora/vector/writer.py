@@ -17,13 +17,13 @@ import pyogrio
 from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError, GeometryError
 
 from geoconvlora.errors import OutputError
+from geoconvlora.naming import check_name_length
+from geoconvlora.scenes.environment import vector_environment
 from geoconvlora.vector.features import COLUMNS, empty_layer
 
 SUFFIXES = (".gpkg", ".fgb", ".parquet", ".geojson")
 
 _FAILURES = (OSError, DataSourceError, DataLayerError, FeatureError, GeometryError, CRSError)
-# GeoPackages carry the time of writing; one fixed time makes the same polygons the same bytes.
-_NO_CLOCK = {"OGR_CURRENT_DATE": "1970-01-01T00:00:00.000Z"}
 _CHUNK_ROWS = 8192
 
 
@@ -31,14 +31,15 @@ def check_target(path: str | Path, *, overwrite: bool = False) -> Path:
     """Refuse early what could not be written at the end.
 
     Raises:
-        OutputError: Unknown suffix, a file that exists already, or a folder that is missing or
-            cannot be written.
+        OutputError: Unknown suffix, too long a name, a file that exists already, or a folder that
+            is missing or cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise OutputError(f"{path}: polygons are written as {' '.join(SUFFIXES)}")
     if path.suffix.lower() == ".parquet":
         _need_pyarrow(path)
+    check_name_length(path)
     if path.is_dir():
         raise OutputError(f"{path} is a folder: give the name of a file")
     if path.exists() and not overwrite:
@@ -136,7 +137,7 @@ class PolygonWriter:
 
     def _append(self, polygons: gpd.GeoDataFrame, *, append: bool) -> None:
         first = {} if append else {"layer_metadata": self._metadata, "SPATIAL_INDEX": "YES"}
-        with _options(_NO_CLOCK):
+        with vector_environment():
             pyogrio.write_dataframe(
                 polygons,
                 self._draft,
@@ -217,16 +218,6 @@ class PolygonWriter:
         for path in (self._draft, self._converted):
             for rest in ("", "-journal", "-wal", "-shm"):
                 Path(f"{path}{rest}").unlink(missing_ok=True)
-
-
-@contextmanager
-def _options(options: dict[str, str]) -> Iterator[None]:
-    before = {name: pyogrio.get_gdal_config_option(name) for name in options}
-    pyogrio.set_gdal_config_options(options)
-    try:
-        yield
-    finally:
-        pyogrio.set_gdal_config_options(before)
 
 
 def _need_pyarrow(path: Path) -> None:

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geoconvlora.errors import OutputError
+from geoconvlora.naming import check_name_length
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 def check_output(path: Path, overwrite: bool) -> None:
-    """Refuse an output that exists, or whose folder does not.
+    """Refuse an output that exists, whose folder does not, or whose name is too long.
 
     Raises:
         OutputError: Saying which.
     """
+    check_name_length(path)
     if not path.parent.is_dir():
         raise OutputError(f"{path}: the folder {path.parent} does not exist; make it first")
     if path.exists() and not overwrite:

@@ -41,6 +41,17 @@ def test_model_as_table_shows_every_field(run, card_file) -> None:
         assert field in done.stdout
 
 
+def test_model_is_known_by_its_content(run, card_file) -> None:
+    card = card_file()
+    path = card.rename(card.with_suffix(".anything"))
+    assert json.loads(run("info", path, "--json").stdout)["name"] == "test"
+
+
+def test_bundled_base_is_known_by_its_name(run) -> None:
+    done = run("info", "vit_t-fields", "--json")
+    assert json.loads(done.stdout)["size"] == "vit_t"
+
+
 @pytest.mark.parametrize("name", ["none.tif", "none.safetensors", "none"])
 def test_missing_file_is_exit_2(run, name: str) -> None:
     done = run("info", name)

@@ -46,3 +46,23 @@ def test_interrupted_run_leaves_earlier_outputs_and_no_temporary_file(
     assert said.strip() == "Interrupted: nothing was written under the output's name."
     assert [path.name for path in folder.iterdir()] == ["map.gpkg"]
     assert (folder / "map.gpkg").read_text() == "earlier"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_sample_leaves_no_folder_of_its_own(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    folder = tmp_path / "demo"
+    run = subprocess.Popen(
+        [sys.executable, "-m", "geoconvlora", "sample", str(folder), "--size", "20000x300"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while run.poll() is None and not list(folder.glob(".fields.*.part.gpkg")):
+        time.sleep(0.1)
+    run.send_signal(number)
+    said = run.communicate(timeout=200)[1]
+    assert run.returncode == 128 + number
+    assert said.strip() == "Interrupted: nothing was written under the output's name."
+    assert list(tmp_path.iterdir()) == []

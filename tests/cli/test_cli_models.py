@@ -34,3 +34,10 @@ def test_show_of_an_unknown_model_is_exit_2(run) -> None:
     done = run("models", "show", "no-such-model")
     assert done.returncode == 2
     assert "no-such-model: no such model file" in done.stderr
+
+
+def test_show_knows_every_name_that_list_shows(run) -> None:
+    listed = json.loads(run("models", "list", "--json").stdout)
+    for base in listed["bases"]:
+        shown = json.loads(run("models", "show", base["name"], "--json").stdout)
+        assert (shown["name"], shown["size"]) == (base["name"], base["size"])

@@ -49,3 +49,10 @@ def test_sample_refuses_with_exit_code_2(
     assert done.returncode == 2
     assert message in done.stderr
     assert not (tmp_path / "demo").exists()
+
+
+def test_quiet_says_nothing_and_verbose_more(tmp_path: Path) -> None:
+    quiet = sample(str(tmp_path / "quiet"), "--size", "16", "-q")
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
+    verbose = sample(str(tmp_path / "verbose"), "--size", "16", "-v")
+    assert "16 x 16 pixels of 10 m" in verbose.stdout

@@ -36,6 +36,14 @@ def test_rehearsal_counts_the_runs(place: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_folder_with_too_long_a_name_is_refused(place: Path, tmp_path: Path) -> None:
+    config = tmp_path / "compare.yaml"
+    write_config(place).rename(config)
+    done = runner.invoke(app, ["compare", str(config), "-o", str(tmp_path / ("a" * 256))])
+    assert isinstance(done.exception, OutputError)
+    assert "choose a shorter one" in str(done.exception)
+
+
 def test_existing_folder_is_refused(place: Path, tmp_path: Path) -> None:
     config = tmp_path / "compare.yaml"
     write_config(place).rename(config)

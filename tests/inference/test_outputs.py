@@ -43,6 +43,20 @@ def test_existing_file_needs_overwrite(tmp_path: Path) -> None:
     assert path.read_text() == "mine"
 
 
+@pytest.mark.parametrize("length", [230, 300])
+@pytest.mark.parametrize("suffix", [".gpkg", ".tif"])
+def test_name_too_long_for_temporary_files_is_refused(
+    tmp_path: Path, length: int, suffix: str
+) -> None:
+    with pytest.raises(OutputError, match=f"the name has {length + len(suffix)} bytes"):
+        plan(tmp_path / ("a" * length + suffix))
+
+
+def test_path_too_deep_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="a folder less deep"):
+        plan(tmp_path.joinpath(*["a" * 200] * 21, "a.tif"))
+
+
 def test_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="does not exist; make it first"):
         plan(tmp_path / "no" / "a.gpkg")

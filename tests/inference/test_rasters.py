@@ -15,6 +15,7 @@ from rasterio.transform import Affine
 from geoconvlora.errors import OutputError
 from geoconvlora.inference.rasters import ClassRaster, ProbabilityRaster
 from geoconvlora.inference.rows import MapRows
+from geoconvlora.naming import MAX_NAME_BYTES
 from geoconvlora.weights.card import ClassInfo
 
 BOX = GeoBox((50, 700), Affine(10, 0, 600_000, 0, -10, 5_600_000), "EPSG:32631")
@@ -66,6 +67,14 @@ def test_probability_raster_is_exact_and_nan_where_invalid(tmp_path: Path) -> No
         assert dataset.descriptions == ("a", "b")
         assert np.isnan(dataset.nodata)
         np.testing.assert_array_equal(dataset.read(), np.where(VALID, PROBABILITIES, np.nan))
+
+
+def test_longest_name_that_outputs_may_have_is_written(tmp_path: Path) -> None:
+    path = tmp_path / f"{'p' * (MAX_NAME_BYTES - 4)}.tif"
+    with ProbabilityRaster(path, BOX, CLASSES, model="m") as raster:
+        feed(raster)
+        raster.finish()
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

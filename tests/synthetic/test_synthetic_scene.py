@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import geopandas as gpd
@@ -128,15 +129,23 @@ def test_existing_files_are_kept_unless_offered(tmp_path: Path) -> None:
 
 
 def test_same_arguments_write_the_same_scene(tmp_path: Path) -> None:
-    first, second = (write_sample(tmp_path / name, size=64, seed=2) for name in "ab")
+    first = write_sample(tmp_path / "a", size=64, seed=2)
+    time.sleep(0.01)  # GeoPackages would tell milliseconds
+    second = write_sample(tmp_path / "b", size=64, seed=2)
     assert first.scene.read_bytes() == second.scene.read_bytes()
     assert first.mask.read_bytes() == second.mask.read_bytes()
+    assert first.fields.read_bytes() == second.fields.read_bytes()
 
 
 def test_missing_parent_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="does not exist"):
         write_sample(tmp_path / "a" / "b", size=16)
     assert not (tmp_path / "a").exists()
+
+
+def test_folder_with_too_long_a_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="choose a shorter one"):
+        write_sample(tmp_path / ("a" * 256), size=16)
 
 
 @pytest.mark.parametrize(

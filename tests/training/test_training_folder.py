@@ -13,3 +13,9 @@ def test_folder_that_cannot_be_made_is_one_error(tmp_path: Path) -> None:
     (tmp_path / "m.run").write_text("a file is in the way")
     with pytest.raises(OutputError, match=r"m\.run cannot be made: File exists"):
         RunFolder(tmp_path / "m.run").prepare(load_config(CONFIG), resume=False)
+
+
+def test_name_too_long_is_refused_before_training(tmp_path: Path) -> None:
+    config = load_config(CONFIG, {"out": tmp_path / f"{'m' * 250}.safetensors"})
+    with pytest.raises(OutputError, match="choose one of"):
+        RunFolder(config.run_folder).check(config, resume=False, overwrite=False)

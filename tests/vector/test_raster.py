@@ -7,9 +7,11 @@ import sys
 import geopandas as gpd
 import numpy as np
 import pytest
+import rasterio
 import shapely
 import typer
 from affine import Affine
+from rasterio.errors import NotGeoreferencedWarning
 from skimage.measure import label
 from typer.testing import CliRunner
 
@@ -148,7 +150,7 @@ def test_what_is_no_class_raster_is_refused(write_raster, tmp_path):
     for raster, error, message in [
         (tmp_path / "missing.tif", SceneError, "does not exist"),
         (tmp_path, SceneError, "folder"),
-        (empty, SceneError, "cannot be read"),
+        (empty, SceneError, "empty"),
         (write_raster(_classes(), "plain.tif", crs=None), SceneError, "no CRS"),
         (write_raster(np.zeros((9, 9), np.float32), "f.tif"), SceneError, "float32"),
         (write_raster(np.zeros((3, 9, 9), np.uint8), "rgb.tif"), BandError, "3 bands"),
@@ -165,6 +167,36 @@ def test_a_truncated_raster_leaves_nothing(write_raster, tmp_path):
     with pytest.raises(SceneError, match=r"map\.tif"):
         polygonize(path, tmp_path / "o.gpkg")
     assert [p.name for p in tmp_path.iterdir()] == ["map.tif"]
+
+
+def test_a_raster_without_a_place_is_refused(write_raster, tmp_path):
+    with pytest.warns(NotGeoreferencedWarning):
+        path = write_raster(_classes(), transform=Affine.identity())
+    with pytest.raises(SceneError, match="no usable geotransform"):
+        polygonize(path, tmp_path / "o.gpkg")
+
+
+def test_a_damaged_raster_is_named_even_beside_probabilities(write_raster, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 3, (900, 200)).astype(np.uint8)
+    path = write_raster(noise, compress="deflate")
+    probs = write_raster(noise.astype(np.float32), "probs.tif")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:5000] + bytes(5000) + whole[10_000:])
+    with pytest.raises(SceneError, match=r"map\.tif cannot be read at rows 0 to 511"):
+        polygonize(path, tmp_path / "o.gpkg", probs=probs)
+
+
+def test_more_pixels_than_the_file_can_hold_are_refused(tmp_path):
+    place = Affine(10, 0, 500000, 0, -10, 5000000)
+    profile = {"height": 33_000, "width": 33_000, "count": 1, "dtype": "uint8", "transform": place}
+    blocks = {"blockysize": 33_000, "SPARSE_OK": True}
+    with rasterio.open(
+        tmp_path / "bomb.tif", "w", driver="GTiff", crs="EPSG:32631", **profile, **blocks
+    ):
+        pass
+    with pytest.raises(SceneError, match="claims 33000 x 33000 pixels in a file of"):
+        polygonize(tmp_path / "bomb.tif", tmp_path / "o.gpkg")
+    assert not (tmp_path / "o.gpkg").exists()
 
 
 def test_an_existing_output_is_kept(write_raster, tmp_path):

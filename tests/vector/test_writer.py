@@ -11,6 +11,7 @@ import pytest
 import shapely
 
 from geoconvlora.errors import OutputError
+from geoconvlora.naming import MAX_NAME_BYTES
 from geoconvlora.vector import PolygonWriter
 from geoconvlora.vector.features import COLUMNS
 
@@ -61,6 +62,18 @@ def test_what_is_written_is_read_back(tmp_path, suffix):
     assert got.to_crs(CRS).geom_equals_exact(expected, 0.05).all()
     assert set(got.geom_type) == {"Polygon"}
     assert _left_over(tmp_path) == [f"f{suffix}"]
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_the_longest_name_is_written_and_a_longer_one_refused(tmp_path, suffix):
+    stem = "é" * ((MAX_NAME_BYTES - len(suffix)) // 2)
+    path = _write(tmp_path / f"{stem}{suffix}", _polygons())
+    assert _left_over(tmp_path) == [path.name]
+    for longer in ("éé", "é" * 100):
+        with pytest.raises(OutputError, match="choose one of"):
+            _write(tmp_path / f"{stem}{longer}{suffix}", _polygons())
+    with pytest.raises(OutputError, match="too long for any file system"):
+        _write(tmp_path / ("f" * 256) / f"f{suffix}", _polygons())
 
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".fgb", ".parquet"])

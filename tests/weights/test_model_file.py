@@ -192,6 +192,11 @@ def test_network_that_cannot_be_built_names_the_file(
     assert "pydantic" not in str(refusal.value)
 
 
+def test_name_too_long_is_refused(tmp_path: Path, base: Path) -> None:
+    with pytest.raises(OutputError, match="choose one of"):
+        save_model(tmp_path / f"{'m' * 250}.safetensors", adapted(base), card(base))
+
+
 def test_missing_model_is_said() -> None:
     with pytest.raises(ModelFileError, match="no bundled model"):
         read_card("nowhere.safetensors")
