@@ -34,9 +34,9 @@ from geoconvlora.weights import read_card
 from geoconvlora.weights.card import ModelCard
 
 DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
-SEED_DEPTHS = (0.07, 0.1, 0.14)
+SEED_DEPTHS = (0.15, 0.2, 0.25)
 EXTENTS = (0.4, 0.5, 0.6)
-MIN_EXTENTS = (0.0, 0.5, 0.6, 0.7)
+MIN_EXTENTS = (0.0, 0.6, 0.7, 0.8)
 FEED_ROWS = 512
 LEAST_AREA_M2 = 2000.0
 """Inside a window, 20 pixels of the scene: what is cut smaller than that is no object."""
