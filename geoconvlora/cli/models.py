@@ -9,7 +9,9 @@ import typer
 from geoconvlora.cli.options import Json
 from geoconvlora.cli.reports import show_report
 
-app = typer.Typer(help="Bundled models and SAM's base weights.", no_args_is_help=True)
+app = typer.Typer(
+    help="Bundled models and SAM's base weights.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command("list")

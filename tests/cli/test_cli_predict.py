@@ -197,7 +197,7 @@ def test_dry_run_says_what_it_would_write(run, scene, card_file, tmp_path) -> No
 
 
 def test_help_says_the_defaults_of_tiles() -> None:
-    """Square brackets in a help text are markup, and vanish."""
-    done = CliRunner().invoke(app, ["predict", "--help"], env={"COLUMNS": "200"})
-    assert "default: model's" in done.output
-    assert "default: a quarter" in done.output
+    done = CliRunner().invoke(app, ["predict", "--help"])
+    text = " ".join(done.output.split())
+    assert "default: model's" in text
+    assert "default: a quarter" in text
