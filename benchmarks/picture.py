@@ -59,6 +59,7 @@ def main() -> None:
     polygons.boundary.plot(ax=axes[2], color="yellow", linewidth=1)
     for axis, title in zip(axes, ("scene", "P(field)", "polygons"), strict=True):
         axis.set(xlim=extent[:2], ylim=extent[2:], xticks=[], yticks=[], title=title)
+        axis.set(xlabel="", ylabel="")  # which geopandas names
     arguments.out.parent.mkdir(exist_ok=True)
     figure.savefig(arguments.out, dpi=90)
     print(f"{arguments.out}: {len(polygons)} polygons in the whole scene")

@@ -68,7 +68,9 @@ def test_two_processes_train_on_the_mean_of_their_gradients(folder: Path, method
     network = adapted(method)
     for step in range(STEPS):
         alone = [gradients(network, rank, step) for rank in range(WORLD)]
+        # Some gradients are nothing but rounding, so all are held against the largest.
+        rounding = 1e-5 * max(float(g.abs().max()) for rank in alone for g in rank)
         for index, (one, other) in enumerate(zip(*(rank[step] for rank in ranks), strict=True)):
             torch.testing.assert_close(one, other, rtol=0, atol=0)
             mean = torch.stack([gradient[index] for gradient in alone]).mean(0)
-            torch.testing.assert_close(one, mean, rtol=1e-3, atol=1e-4 * float(mean.abs().max()))
+            torch.testing.assert_close(one, mean, rtol=1e-3, atol=rounding)
