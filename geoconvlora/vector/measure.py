@@ -99,7 +99,10 @@ class Ruler:
         count: int,
     ) -> Floats:
         """Unsigned areas of rings in m², ``(count,)``; angles in degrees, one entry per edge."""
-        turn = np.radians((lon1 - lon0 + 180.0) % 360.0 - 180.0)
+        # Differences of neighbours are exact; a modulo would round them to the precision of 180
+        # degrees, which is a hundredth of a square metre.
+        turn = lon1 - lon0
+        turn = np.radians(turn - 360.0 * ((turn > 180).astype(float) - (turn < -180)))
         half0, half1 = self._authalic_half_tangent(lat0), self._authalic_half_tangent(lat1)
         # Between the edge and the equator: excess of a spherical quadrilateral.
         excess = 2 * np.arctan2(np.tan(turn / 2) * (half0 + half1), 1 + half0 * half1)

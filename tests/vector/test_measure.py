@@ -80,3 +80,13 @@ def test_another_body_is_measured_on_its_own_ellipsoid():
 def test_no_polygons_measure_nothing():
     area_m2, perimeter_m = Ruler(pyproj.CRS(4326)).measure(np.empty(0, object))
     assert len(area_m2) == len(perimeter_m) == 0
+
+
+def test_area_of_half_a_pixel_is_as_exact_as_that_of_a_field() -> None:
+    corners = np.array([[221595, 5097715], [221600, 5097715], [221600, 5097720]])
+    one = shapely.Polygon(corners)
+    # The map's scale hardly differs over a few metres, so areas go with the square of the size.
+    many = shapely.affinity.scale(one, 64, 64, origin=(221600, 5097715))
+    ruler = Ruler(pyproj.CRS(32636))
+    small, large = ruler.areas(np.array([one, many]))
+    assert small * 64**2 == pytest.approx(large, rel=1e-5)
