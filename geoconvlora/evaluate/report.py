@@ -76,7 +76,8 @@ class PixelEvaluation(_Frozen):
     classes: tuple[ClassPixels, ...]
     confusion: tuple[tuple[int, ...], ...]
     """Rows are true classes, columns predicted ones, in the order of ``classes``."""
-    boundary_tolerance_m: float
+    boundary_tolerance: str
+    """Such as ``2 px`` or ``20 m``."""
     blocks: Blocks
     notes: tuple[str, ...]
 
