@@ -49,13 +49,29 @@ class Extent:
         inside: Geometries = polygons.copy()
         share = np.ones(len(polygons))
         crossing = ~shapely.contains_properly(self.area, polygons)
-        cut = shapely.intersection(polygons[crossing], self.area)
+        inside[crossing] = self._pieces(polygons[crossing])
+        share[crossing] = shapely.area(inside[crossing]) / shapely.area(polygons[crossing])
+        return inside, share
+
+    def _pieces(self, polygons: Geometries) -> Geometries:
+        """What of polygons lies inside; each meets few of an extent's many parts."""
+        parts = shapely.get_parts(self.area)
+        whole, part = shapely.STRtree(parts).query(polygons, predicate="intersects")
+        cut = shapely.intersection(polygons[whole], parts[part])
         # Where outlines touch, an intersection holds lines and points besides.
         mixed = shapely.get_type_id(cut) == shapely.GeometryType.GEOMETRYCOLLECTION
         cut[mixed] = [_areal_part(each) for each in cut[mixed]]
-        inside[crossing] = cut
-        share[crossing] = shapely.area(cut) / shapely.area(polygons[crossing])
-        return inside, share
+        areal = shapely.area(cut) > 0
+        whole, cut = whole[areal], cut[areal]
+        pieces: Geometries = np.full(len(polygons), shapely.Polygon(), object)
+        of, first, count = np.unique(whole, return_index=True, return_counts=True)
+        order = np.argsort(whole, kind="stable")
+        starts = np.cumsum(count) - count
+        pieces[of] = cut[first]
+        for polygon, start, several in zip(of, starts, count, strict=True):
+            if several > 1:
+                pieces[polygon] = shapely.union_all(cut[order[start : start + several]])
+        return pieces
 
 
 def read_extent(

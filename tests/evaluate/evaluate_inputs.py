@@ -12,6 +12,7 @@ from rasterio.transform import Affine
 
 from geoconvlora.evaluate.polygons import PolygonLayer, layer_of
 
+ROOT = Path(__file__).parents[2]
 CRS = 32631
 ORIGIN = (600_000, 5_600_000)
 
