@@ -26,8 +26,12 @@ def evaluate(
         Path, typer.Argument(metavar="LABELS", help="Polygons, or a raster of class ids.")
     ],
     within: Annotated[
-        Path | None,
-        typer.Option("--within", help="Polygons inside which labels are complete."),
+        list[Path] | None,
+        typer.Option(
+            "--within",
+            help="Polygons inside which labels are complete, or a raster for its footprint; "
+            "may be repeated.",
+        ),
     ] = None,
     split: Annotated[
         Path | None, typer.Option("--split", help="A training run's split.gpkg.")
@@ -113,7 +117,7 @@ def evaluate(
         result = measure(
             prediction,
             labels,
-            within=within,
+            within=within or (),
             split=split,
             part=part,
             scene=scene,
@@ -151,7 +155,13 @@ def _show(result: Evaluation, *, brief: bool) -> None:
     console = Console()
     tables = tables_of(result)
     for part in tables[:1] if brief else tables:
-        grid = Table(title=Text(part.title), title_justify="left", box=SIMPLE_HEAD)
+        grid = Table(
+            title=Text(part.title),
+            title_justify="left",
+            box=SIMPLE_HEAD,
+            pad_edge=False,
+            collapse_padding=True,
+        )
         for index, name in enumerate(part.columns):
             grid.add_column(Text(name), justify="right" if index else "left", overflow="fold")
         for row in part.rows:

@@ -61,8 +61,12 @@ class Agreement:
         padding = [(0, rows * step - len(valid)), (0, columns * step - valid.shape[1])]
         for verdict in Verdict:
             hits = np.pad(valid & (verdicts == verdict), padding)
-            cells = hits.reshape(rows, step, columns, step).sum(axis=(1, 3), dtype=np.uint32)
-            self.counts[verdict, first : first + rows] = cells
+            by_row = np.zeros((rows, columns * step), np.uint32)
+            cells = self.counts[verdict, first : first + rows]
+            for line in range(step):
+                by_row += hits[line::step]
+            for line in range(step):
+                cells += by_row[:, line::step]
 
     def _verdicts(self, predicted: Ids, truth: Ids) -> NDArray[np.uint8]:
         same = predicted == truth

@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pyogrio
-from pyogrio.errors import DataLayerError, DataSourceError
 
 from geoconvlora.errors import ConfigError, LabelError
 from geoconvlora.evaluate.blocks import DRAWS
@@ -21,21 +19,19 @@ from geoconvlora.evaluate.pixel_evaluation import (
     Tolerance,
     compare_pixels,
 )
-from geoconvlora.evaluate.polygons import PolygonLayer, has_column, read_layer
+from geoconvlora.evaluate.polygons import PolygonLayer, has_column, is_vector, read_layer
 from geoconvlora.evaluate.report import Evaluation
 from geoconvlora.evaluate.tables import markdown as as_markdown
 
 CLASS_COLUMN = "class"
 """Of polygons that this package writes."""
 
-_PARQUET = (".parquet", ".geoparquet")
-
 
 def evaluate(
     prediction: str | Path,
     labels: str | Path,
     *,
-    within: str | Path | None = None,
+    within: str | Path | Sequence[str | Path] = (),
     split: str | Path | None = None,
     part: str = "test",
     scene: str | None = None,
@@ -63,7 +59,8 @@ def evaluate(
     Args:
         prediction: Raster of class ids or probabilities, or a vector file.
         labels: Raster of class ids, or a vector file.
-        within: Polygons inside which labels are complete; nothing else is compared.
+        within: Polygons inside which labels are complete; nothing else is compared. A raster
+            stands for its footprint. Of several files, what lies in all.
         split: The split that a training run saved; only its ``part`` is compared.
         part: ``train``, ``val`` or ``test``.
         scene: Of the split; None: all of its scenes.
@@ -104,13 +101,14 @@ def evaluate(
     for path in (prediction, labels):
         if not Path(path).exists():
             raise LabelError(f"{path} does not exist")
-    polygons = _is_vector(prediction), _is_vector(labels)
+    polygons = is_vector(prediction), is_vector(labels)
     if polygons == (True, False):
         raise LabelError(
             f"{prediction} holds polygons and {labels} pixels: make polygons of the labels first "
             "(geoconvlora polygonize), or give the prediction as a raster"
         )
-    extent = read_extent(within=within, split=split, part=part, scene=scene)
+    extents = [within] if isinstance(within, (str, Path)) else within
+    extent = read_extent(within=extents, split=split, part=part, scene=scene)
     comparison: PixelComparison | ObjectComparison
     if polygons[0]:
         _refuse({"--ignore": ignored, "--boundary": tolerance}, "rasters")
@@ -153,15 +151,6 @@ def evaluate(
     if picture is not None:
         write_whole(Path(picture), _drawn(comparison))
     return comparison.evaluation
-
-
-def _is_vector(path: str | Path) -> bool:
-    if Path(path).suffix.lower() in _PARQUET:
-        return True
-    try:
-        return len(pyogrio.list_layers(path)) > 0
-    except (DataSourceError, DataLayerError, ValueError):
-        return False
 
 
 def _refuse(options: Mapping[str, object], kind: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 import geopandas as gpd
@@ -14,7 +16,14 @@ from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from geoconvlora.errors import ConfigError, LabelError
-from geoconvlora.evaluate.polygons import Geometries, PolygonLayer, layer_of, read_layer
+from geoconvlora.evaluate.polygons import (
+    Geometries,
+    PolygonLayer,
+    is_vector,
+    layer_of,
+    read_layer,
+)
+from geoconvlora.scenes.opening import georeference, open_dataset
 
 _SPLIT_LAYER = "split"
 
@@ -76,15 +85,15 @@ class Extent:
 
 def read_extent(
     *,
-    within: str | Path | None = None,
+    within: Sequence[str | Path] = (),
     split: str | Path | None = None,
     part: str = "test",
     scene: str | None = None,
 ) -> Extent | None:
-    """Read the extents of a comparison; with both kinds, what lies in both.
+    """Read the extents of a comparison; of several, what lies in all of them.
 
     Args:
-        within: Polygons inside which labels are complete.
+        within: Polygons inside which labels are complete, or rasters: then their footprints.
         split: The file that a training run saves its split in: layer ``split`` with the columns
             ``part`` and ``scene``.
         part: The part of the split that is wanted.
@@ -95,26 +104,36 @@ def read_extent(
         ConfigError: ``scene`` without ``split``.
 
     Example:
-        >>> read_extent(within="windows.gpkg").area.area  # doctest: +SKIP
+        >>> read_extent(within=["windows.gpkg"]).area.area  # doctest: +SKIP
         4505000.0
     """
     if scene is not None and split is None:
         raise ConfigError("--scene chooses a scene of a split: give --split too")
-    extents = []
-    if within is not None:
-        extents.append(_union(read_layer(within), f"within {within}"))
+    extents = [_within(Path(path)) for path in within]
     if split is not None:
         extents.append(_union(_part_of(Path(split), part, scene), f"part {part!r} of {split}"))
-    if not extents:
-        return None
-    if len(extents) == 1:
-        return extents[0]
-    first, second = extents[0], extents[1].to_crs(extents[0].crs)
-    common = shapely.intersection(first.area, second.area)
+    return reduce(_common, extents) if extents else None
+
+
+def _common(first: Extent, second: Extent) -> Extent:
+    common = shapely.intersection(first.area, second.to_crs(first.crs).area)
     description = f"{first.description} and {second.description}"
     if not shapely.area(common):
-        raise LabelError(f"{description} have no ground in common")
+        raise LabelError(f"{description}: they have no ground in common")
+    if common.geom_type == "GeometryCollection":
+        common = _areal_part(common)
     return Extent(common, first.crs, description)
+
+
+def _within(path: Path) -> Extent:
+    description = f"within {path}"
+    if is_vector(path):
+        return _union(read_layer(path), description)
+    with open_dataset(str(path)) as dataset:
+        geobox = georeference(dataset, str(path))
+    assert geobox.crs is not None
+    footprint = shapely.Polygon(geobox.extent.exterior.coords)
+    return Extent(footprint, pyproj.CRS(geobox.crs.to_wkt()), description)
 
 
 def _part_of(path: Path, part: str, scene: str | None) -> PolygonLayer:

@@ -165,4 +165,5 @@ def _rates(counts: Floats) -> list[Floats]:
 def _ratio(part: Floats, whole: Floats) -> Floats:
     """NaN of nothing."""
     part, whole = np.asarray(part, float), np.asarray(whole, float)
-    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole != 0)
+    ratio: Floats = np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole != 0)
+    return ratio

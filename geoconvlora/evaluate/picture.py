@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import shapely
@@ -13,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 from matplotlib.path import Path as Outline
 from numpy.typing import NDArray
 
@@ -182,7 +183,7 @@ def _figure(sizes: Sequence[tuple[float, float]]) -> tuple[Figure, list[Axes]]:
     return figure, grid[: len(sizes)]
 
 
-def _add(axes: Axes, polygons: Iterable[shapely.Geometry], **style: object) -> None:
+def _add(axes: Axes, polygons: Iterable[shapely.Geometry], **style: Any) -> None:
     outlines = [_outline(each) for each in polygons]
     if outlines:
         axes.add_collection(PathCollection(outlines, **style), autolim=False)
@@ -201,15 +202,16 @@ def _scale_bar(axes: Axes, view: View) -> None:
     left, bottom, right, top = view
     width, height = right - left, top - bottom
     length = _round_length(width / 5)
-    x, y = left + 0.04 * width, bottom + 0.04 * height
+    x, y = left + 0.05 * width, bottom + 0.05 * height
     label = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
-    axes.add_patch(
-        Rectangle((x, y), length, 0.008 * height, facecolor=_INK, edgecolor="white", linewidth=0.8)
-    )
-    axes.text(
-        x + length / 2,
-        y + 0.015 * height,
+    # White below black shows on any ground.
+    for colour, thickness in (("white", 4.0), (_INK, 2.0)):
+        axes.plot([x, x + length], [y, y], color=colour, linewidth=thickness, solid_capstyle="butt")
+    axes.annotate(
         label,
+        (x + length / 2, y),
+        xytext=(0, 4),
+        textcoords="offset points",
         ha="center",
         va="bottom",
         fontsize=7,
@@ -219,14 +221,14 @@ def _scale_bar(axes: Axes, view: View) -> None:
 
 
 def _round_length(about: float) -> float:
-    power = 10 ** math.floor(math.log10(about))
+    power = 10.0 ** math.floor(math.log10(about))
     return max(step * power for step in (1, 2, 5) if step * power <= about)
 
 
 def _cropped(agreement: Agreement) -> NDArray[np.uint32]:
     """The cells between the first and the last that hold something."""
-    held = agreement.counts.any(axis=0)
-    rows, columns = (np.flatnonzero(held.any(axis=axis)) for axis in (1, 0))
+    held: NDArray[np.bool_] = agreement.counts.sum(axis=0) > 0
+    rows, columns = np.flatnonzero(held.any(axis=1)), np.flatnonzero(held.any(axis=0))
     return agreement.counts[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 

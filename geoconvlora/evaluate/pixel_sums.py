@@ -31,7 +31,7 @@ class PixelSums:
         self._row_cells, self._column_cells = row_cells, column_cells
         self._across = int(column_cells[-1]) + 1
         self._reach = reach
-        self._index = np.full(2**16, _UNSEEN, np.int64)
+        self._index = np.full(2**16, _UNSEEN, np.int16)
         self._ids: list[int] = []
         self._confusion: Counts = np.zeros((0, 0), np.int64)
         self._cells: dict[int, Counts] = {}
@@ -69,22 +69,20 @@ class PixelSums:
         first = int(row_cells[0])
         cell = (row_cells - first)[:, None] * self._across + self._column_cells[None, :]
         cells = (int(row_cells[-1]) - first + 1) * self._across
-        pairs = theirs[valid] * k + ours[valid]
+        pairs = theirs[valid].astype(np.int64) * k + ours[valid]
         self._confusion += np.bincount(pairs, minlength=k * k).reshape(k, k)
         found, found_near, true, true_near = (mask[core] for mask in outlines.masks())
+        our_place, their_place = cell * k + ours, cell * k + theirs
         counted = [
-            (theirs, valid & (ours == theirs)),
-            (theirs, valid),
-            (ours, valid),
-            (ours, found),
-            (ours, found_near),
-            (theirs, true),
-            (theirs, true_near),
+            their_place[valid & (ours == theirs)],
+            their_place[valid],
+            our_place[valid],
+            our_place[found],
+            our_place[found_near],
+            their_place[true],
+            their_place[true_near],
         ]
-        counts = [
-            np.bincount(cell[pixels] * k + classes[pixels], minlength=cells * k)
-            for classes, pixels in counted
-        ]
+        counts = [np.bincount(places, minlength=cells * k) for places in counted]
         by_row = np.stack(counts, axis=1).reshape(-1, self._across, k, _COUNTS)
         for i, sums in enumerate(by_row):
             before = self._cells.get(first + i, np.zeros((self._across, 0, _COUNTS), np.int64))
@@ -110,7 +108,7 @@ class PixelSums:
             sums.append(whole[held].reshape(len(held), k * _COUNTS))
         return np.concatenate(cells), np.concatenate(sums).astype(np.float64)
 
-    def _indices(self, ids: Ids, valid: Mask) -> NDArray[np.int64]:
+    def _indices(self, ids: Ids, valid: Mask) -> NDArray[np.int16]:
         """Running numbers of ids; classes that were not met before get the next ones."""
         seen = np.zeros(2**16, np.bool_)
         seen[ids[valid]] = True
@@ -122,7 +120,8 @@ class PixelSums:
                 f"there are more than {MAX_CLASSES} classes: if a raster numbers objects, make "
                 "polygons of it first (geoconvlora polygonize --instances)"
             )
-        return np.maximum(self._index[ids], 0)
+        indices: NDArray[np.int16] = np.maximum(self._index[ids], 0)
+        return indices
 
 
 def pixel_scores(sums: Floats) -> Floats:
@@ -157,7 +156,8 @@ def pixel_scores(sums: Floats) -> Floats:
 
 def _ratio(part: Floats, whole: NDArray) -> Floats:
     """0 of nothing."""
-    return np.divide(part, whole, out=np.zeros(whole.shape), where=whole > 0)
+    ratio: Floats = np.divide(part, whole, out=np.zeros(whole.shape), where=whole > 0)
+    return ratio
 
 
 def _defined(scores: Floats, where: NDArray[np.bool_]) -> Floats:

@@ -72,10 +72,10 @@ class PolygonLayer:
         """What was done to the geometries."""
         said = []
         if self.mended:
-            said.append(f"{self.name}: {self.mended:,} invalid geometries were mended")
+            said.append(f"{self.name}: invalid geometries mended: {self.mended:,}")
         if self.left_out:
             said.append(
-                f"{self.name}: {self.left_out:,} geometries without area or place were left out"
+                f"{self.name}: geometries without area or place left out: {self.left_out:,}"
             )
         return said
 
@@ -125,6 +125,16 @@ def layer_of(frame: gpd.GeoDataFrame, name: str, column: str | None = None) -> P
     polygons, kept, mended = _areal(np.asarray(frame.geometry.array, object))
     classes = None if column is None else _as_text(frame[column].to_numpy()[kept])
     return PolygonLayer(name, polygons, pyproj.CRS(frame.crs), classes, mended, int((~kept).sum()))
+
+
+def is_vector(path: str | Path) -> bool:
+    """Whether a file holds layers of features, and not pixels."""
+    if Path(path).suffix.lower() in _PARQUET:
+        return True
+    try:
+        return len(pyogrio.list_layers(path)) > 0
+    except (DataSourceError, DataLayerError, ValueError):
+        return False
 
 
 def has_column(path: str | Path, column: str) -> bool:

@@ -140,8 +140,9 @@ def open_prediction(path: str, stack: ExitStack) -> ClassRaster:
         if not integers and valid.any():
             _check_probabilities(path, chance[:, valid])
         if len(bands) == 1:
-            return (chance[0] >= _HALF).astype(np.uint16)
-        return ids[np.where(valid, chance, 0).argmax(axis=0)]
+            return np.asarray(chance[0] >= _HALF, np.uint16)
+        best = np.where(valid, chance, 0).argmax(axis=0)
+        return np.asarray(ids[best])
 
     return ClassRaster(path, geobox, names, dataset, bands, decide)
 

@@ -71,26 +71,25 @@ def _pixel_tables(evaluation: PixelEvaluation) -> list[Table]:
         (
             each.name,
             *map(_text, (each.iou, each.dice, each.precision, each.recall, each.boundary_f1)),
-            f"{each.true_pixels:,}",
         )
         for each in evaluation.classes
     ]
     means = (mean.iou, mean.dice, mean.precision, mean.recall, mean.boundary_f1)
-    rows.append(("mean", *map(_text, means), f"{evaluation.pixels:,}"))
+    rows.append(("mean", *map(_text, means)))
     outlines = f"boundary F1 ({evaluation.boundary_tolerance})"
     names = [each.name for each in evaluation.classes]
     return [
         Table(
             "Pixels by class",
-            ("class", "IoU", "Dice", "precision", "recall", outlines, "true pixels"),
+            ("class", "IoU", "Dice", "precision", "recall", outlines),
             tuple(rows),
         ),
         Table("Overall", ("accuracy",), ((_text(evaluation.accuracy),),)),
         Table(
             "Confusion: rows are true, columns predicted",
-            ("", *names),
+            ("", *names, "all"),
             tuple(
-                (name, *(f"{count:,}" for count in counts))
+                (name, *(f"{count:,}" for count in (*counts, sum(counts))))
                 for name, counts in zip(names, evaluation.confusion, strict=True)
             ),
         ),
@@ -186,14 +185,14 @@ def _text(score: Score, *, signed: bool = False) -> str:
     if score.low is None or score.high is None:
         return value
     between = " to " if signed else "-"
-    low, high = (_number(each, signed=signed) for each in (score.low, score.high))
+    low, high = (_number(each, signed=signed, digits=2) for each in (score.low, score.high))
     return f"{value} ({low}{between}{high})"
 
 
-def _number(value: float | None, *, signed: bool = False) -> str:
+def _number(value: float | None, *, signed: bool = False, digits: int = 3) -> str:
     if value is None:
         return _NONE
-    return f"{value:+.3f}" if signed else f"{value:.3f}"
+    return f"{value:{'+' if signed else ''}.{digits}f}"
 
 
 def _limit(area_m2: float | None) -> str:

@@ -61,7 +61,7 @@ def test_tables_are_for_people(folder: Path) -> None:
     for word in ("precision", "2 / 1 / 1", "over-segmentation", "By class", "EPSG:32631"):
         assert word in done.stdout
     done = run("found.tif", "labels.gpkg")
-    for word in ("Dice", "Confusion", "480 pixels", "F1 (2 px)"):
+    for word in ("Dice", "Confusion", "480 pixels", "(2 px)"):
         assert word in " ".join(done.stdout.split())
 
 

@@ -6,11 +6,11 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
-from evaluate_inputs import CRS, boxes, layer
+from evaluate_inputs import CRS, ORIGIN, boxes, layer, write_map
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from geoconvlora.errors import ConfigError, LabelError
+from geoconvlora.errors import ConfigError, LabelError, SceneError
 from geoconvlora.evaluate.extents import Extent, read_extent
 
 
@@ -40,9 +40,19 @@ def test_part_of_a_split_is_its_polygons(split: Path) -> None:
 
 def test_both_kinds_of_extent_hold_at_once(split: Path, tmp_path: Path) -> None:
     boxes((150, 0, 250, 50), crs=4326).to_file(tmp_path / "w.gpkg")
-    both = read_extent(within=tmp_path / "w.gpkg", split=split)
+    both = read_extent(within=[tmp_path / "w.gpkg"], split=split)
     square = both.to_crs(layer(boxes((0, 0, 1, 1))).crs)
     assert shapely.area(square.area) == pytest.approx(5000, rel=1e-3)
+
+
+def test_raster_stands_for_its_footprint(tmp_path: Path) -> None:
+    east, north = ORIGIN
+    scene = write_map(tmp_path / "s.tif", np.zeros((5, 8), np.uint8), corner=(east, north + 50))
+    boxes((-10, 0, 40, 40)).to_file(tmp_path / "w.gpkg")
+    both = read_extent(within=[tmp_path / "w.gpkg", scene])
+    assert shapely.area(read_extent(within=[scene]).area) == 4000
+    assert shapely.area(both.area) == 1600
+    assert both.description == f"within {tmp_path / 'w.gpkg'} and within {scene}"
 
 
 def test_no_extent_is_none() -> None:
@@ -59,11 +69,11 @@ def test_what_holds_no_extent_is_refused(split: Path, tmp_path: Path) -> None:
     boxes((0, 0, 10, 10)).to_file(tmp_path / "plain.gpkg", layer="plain")
     with pytest.raises(LabelError, match="no layer 'split'"):
         read_extent(split=tmp_path / "plain.gpkg")
-    with pytest.raises(LabelError, match="does not exist"):
-        read_extent(within=tmp_path / "none.gpkg")
+    with pytest.raises(SceneError, match="does not exist"):
+        read_extent(within=[tmp_path / "none.gpkg"])
     boxes((900, 900, 910, 910)).to_file(tmp_path / "away.gpkg")
     with pytest.raises(LabelError, match="no ground in common"):
-        read_extent(within=tmp_path / "away.gpkg", split=split)
+        read_extent(within=[tmp_path / "away.gpkg"], split=split)
 
 
 @settings(max_examples=40, deadline=None)

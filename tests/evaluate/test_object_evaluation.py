@@ -250,8 +250,8 @@ def test_invalid_geometries_are_mended_and_counted() -> None:
     )
     report = evaluated(broken, broken)
     assert report.true == 2
-    assert any("1 invalid" in note for note in report.notes)
-    assert any("2 geometries without" in note for note in report.notes)
+    assert any("mended: 1" in note for note in report.notes)
+    assert any("left out: 2" in note for note in report.notes)
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
