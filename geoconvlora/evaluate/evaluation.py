@@ -22,6 +22,7 @@ from geoconvlora.evaluate.pixel_evaluation import (
 from geoconvlora.evaluate.polygons import PolygonLayer, has_column, is_vector, read_layer
 from geoconvlora.evaluate.report import Evaluation
 from geoconvlora.evaluate.tables import markdown as as_markdown
+from geoconvlora.scenes.opening import open_dataset
 
 CLASS_COLUMN = "class"
 """Of polygons that this package writes."""
@@ -103,6 +104,7 @@ def evaluate(
             raise LabelError(f"{path} does not exist")
     polygons = is_vector(prediction), is_vector(labels)
     if polygons == (True, False):
+        open_dataset(str(labels)).close()
         raise LabelError(
             f"{prediction} holds polygons and {labels} pixels: make polygons of the labels first "
             "(geoconvlora polygonize), or give the prediction as a raster"

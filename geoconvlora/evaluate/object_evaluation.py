@@ -112,7 +112,9 @@ def compare_objects(
         sizes=_by_size(matching, sizes),
         classes=_classes(matching, sums.classes, scores[OVERALL_SCORES:]),
         blocks=sums.blocks,
-        notes=(*prediction.notes(), *labels.notes(), *spatial.say_if_few(sums.blocks)),
+        notes=tuple(
+            dict.fromkeys([*prediction.notes(), *labels.notes(), *spatial.say_if_few(sums.blocks)])
+        ),
     )
     return ObjectComparison(evaluation, matching, extent)
 

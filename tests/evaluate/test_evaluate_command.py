@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import geoconvlora
 from geoconvlora.cli import app
-from geoconvlora.errors import ConfigError, LabelError, OutputError
+from geoconvlora.errors import ConfigError, LabelError, OutputError, SceneError
 from geoconvlora.evaluate import ObjectEvaluation, PixelEvaluation
 
 TRUTH = ((0, -100, 90, -10), (100, -100, 190, -10), (200, -100, 290, -10))
@@ -136,6 +136,9 @@ def test_any_vector_format_is_read(folder: Path, suffix: str) -> None:
 def test_labels_in_pixels_for_polygons_are_refused(folder: Path) -> None:
     with pytest.raises(LabelError, match="make polygons of the labels first"):
         geoconvlora.evaluate("found.geojson", "labels.tif")
+    (folder / "broken.gpkg").write_text("nothing", encoding="utf-8")
+    with pytest.raises(SceneError, match="truncated or damaged"):
+        geoconvlora.evaluate("found.geojson", "broken.gpkg")
 
 
 @pytest.mark.parametrize(

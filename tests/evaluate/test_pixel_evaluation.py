@@ -132,6 +132,21 @@ def test_masks_and_ignored_values_of_labels_do_not_count(folder: Path) -> None:
     assert kept.pixels == 7
 
 
+def test_masks_of_labels_outlast_warping(folder: Path) -> None:
+    prediction = write_map(folder / "p.tif", np.ones((30, 30), np.uint8))
+    corner = (ORIGIN[0] + 3, ORIGIN[1] - 3)
+    masked = write_map(folder / "m.tif", np.ones((20, 20), np.uint8), corner=corner)
+    seen = np.full((20, 20), 255, np.uint8)
+    seen[:10] = 0
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(masked, "r+") as dataset:
+        dataset.write_mask(seen)
+    assert evaluated(prediction, masked).pixels == 200
+    values = np.ones((20, 20), np.uint8)
+    values[:8] = 0
+    empty = write_map(folder / "n.tif", values, corner=corner, nodata=0)
+    assert evaluated(prediction, empty).pixels == 240
+
+
 def test_binary_labels_of_0_and_255_are_not_misread(folder: Path) -> None:
     mask = np.array([[0, 255], [255, 0]], np.uint8)
     paths = write_map(folder / "p.tif", mask // 255), write_map(folder / "l.tif", mask)
