@@ -27,6 +27,7 @@ from geoconvlora.evaluate.report import (
 from geoconvlora.evaluate.sides import IOUS, Matching, Side
 
 _SIZE_CLASSES = 4
+_MOST_CLASSES = 256
 _MOST = 0.5
 """Share of an object that another must hold for a merge or a split."""
 
@@ -136,6 +137,12 @@ def _check_classes(prediction: PolygonLayer, labels: PolygonLayer) -> None:
     if prediction.classes is None or labels.classes is None or not len(prediction):
         return
     ours, theirs = set(prediction.classes), set(labels.classes)
+    if len(ours | theirs) > _MOST_CLASSES:
+        raise LabelError(
+            f"{prediction.name} and {labels.name} have {len(ours | theirs):,} classes together: "
+            "their columns seem to hold something else; name the right ones with --column and "
+            "--prediction-column"
+        )
     if not ours & theirs:
         raise LabelError(
             f"no class in common: {prediction.name} has {_listed(ours)}, {labels.name} has "

@@ -151,7 +151,7 @@ def _object_tables(evaluation: ObjectEvaluation) -> list[Table]:
             ("area, m²", "true", "found", "recall", "predicted", "right", "precision", "F1"),
             tuple(
                 (
-                    f"{each.from_m2:,.0f} to {_limit(each.to_m2)}",
+                    f"{each.from_m2:,.0f} {_limit(each.to_m2)}",
                     f"{each.true:,}",
                     f"{each.found:,}",
                     _number(each.recall),
@@ -196,7 +196,7 @@ def _number(value: float | None, *, signed: bool = False, digits: int = 3) -> st
 
 
 def _limit(area_m2: float | None) -> str:
-    return "more" if area_m2 is None else f"{area_m2:,.0f}"
+    return "or more" if area_m2 is None else f"to {area_m2:,.0f}"
 
 
 def _ha(area_m2: float) -> str:

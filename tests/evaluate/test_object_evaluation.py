@@ -262,6 +262,9 @@ def test_what_cannot_be_compared_is_refused() -> None:
         evaluated(boxes((900, 900, 910, 910)), truth)
     with pytest.raises(LabelError, match=r"no class in common: prediction has b, labels has a"):
         evaluated(boxes((0, 0, 10, 10), kind=["b"]), truth, column="kind")
+    many = boxes(*[(0, 0, 10, 10)] * 300, kind=[str(i) for i in range(300)])
+    with pytest.raises(LabelError, match="have 300 classes together"):
+        evaluated(many, many, column="kind")
     with pytest.raises(LabelError, match="no CRS"):
         layer(truth.set_crs(None, allow_override=True))
     with pytest.raises(LabelError, match="no column 'crop': its columns are kind"):
