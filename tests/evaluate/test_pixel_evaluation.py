@@ -254,3 +254,11 @@ def test_nothing_is_labelled_beyond_the_edge_of_labels(folder: Path) -> None:
     prediction = write_map(folder / "p.tif", np.ones((20, 20), np.uint8))
     labels = write_map(folder / "l.tif", np.ones((5, 5), np.uint8))
     assert evaluated(prediction, labels).pixels == 25
+
+
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_smaller_polygon_lies_on_top(folder: Path, order: list[int]) -> None:
+    _, prediction, truth = polygons_and_map(folder)
+    overlapping = boxes((30, -70, 80, -20), (0, -200, 300, 0), kind=["crop", "edge"])
+    report = evaluated(prediction, layer(overlapping.iloc[order], "labels", "kind"))
+    assert [c.true_pixels for c in report.classes] == [0, 25, truth.size - 25]
