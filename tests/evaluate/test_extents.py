@@ -82,7 +82,7 @@ def test_cut_equals_intersecting_one_by_one(seed: int) -> None:
     rng = np.random.default_rng(seed)
     corners = rng.integers(0, 12, (12, 2)).astype(float)
     frame = boxes(*np.hstack([corners, corners + rng.integers(1, 6, (12, 2))]))
-    windows = boxes((0, 0, 8, 8), (8, 0, 10, 4), (12, 12, 15, 15))
+    windows = boxes((0, 0, 8, 8), (8, 0, 10, 4), (9, 5, 11, 11), (12, 12, 15, 15))
     area = shapely.union_all(windows.geometry.to_numpy())
     cut, share = Extent(area, frame.crs, "within windows").cut(frame.geometry.to_numpy())
     for whole, piece, part in zip(frame.geometry, cut, share, strict=True):

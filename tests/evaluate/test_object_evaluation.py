@@ -276,3 +276,7 @@ def test_what_cannot_be_compared_is_refused() -> None:
         evaluated(truth, truth, min_area_m2=200)
     with pytest.raises(ConfigError, match="side above 0"):
         evaluated(truth, truth, block_m=0)
+
+
+def test_iou_of_exactly_one_half_is_a_match() -> None:
+    assert evaluated(boxes((0, 0, 20, 10)), boxes((0, 0, 10, 10))).tp == 1
