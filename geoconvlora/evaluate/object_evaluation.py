@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyproj
 import shapely
 
 from geoconvlora.errors import ConfigError, LabelError
 from geoconvlora.evaluate import blocks as spatial
 from geoconvlora.evaluate.extents import Extent
 from geoconvlora.evaluate.object_sums import CLASS_SCORES, OVERALL_SCORES, ObjectSums
-from geoconvlora.evaluate.polygons import PolygonLayer, measuring_crs
+from geoconvlora.evaluate.polygons import PolygonLayer, crs_name, measuring_crs
 from geoconvlora.evaluate.report import (
     AreaError,
     ClassObjects,
@@ -93,7 +92,7 @@ def compare_objects(
         prediction=prediction.name,
         labels=labels.name,
         extent=None if extent is None else extent.description,
-        crs=_crs_name(crs),
+        crs=crs_name(crs),
         predicted=half.tp + half.fp,
         true=half.tp + half.fn,
         tp=half.tp,
@@ -157,11 +156,6 @@ def _listed(classes: set[str]) -> str:
 
 def _where(extent: Extent | None) -> str:
     return "" if extent is None else f" {extent.description}"
-
-
-def _crs_name(crs: pyproj.CRS) -> str:
-    code = crs.to_epsg()
-    return crs.name if code is None else f"EPSG:{code}"
 
 
 def _means(scores: Sequence[Score]) -> ObjectMeans:

@@ -22,6 +22,7 @@ from geoconvlora.evaluate.agreement import Agreement, Verdict
 from geoconvlora.evaluate.object_evaluation import ObjectComparison
 from geoconvlora.evaluate.pixel_evaluation import PixelComparison
 from geoconvlora.evaluate.polygons import Geometries
+from geoconvlora.evaluate.sides import Matching
 
 # Okabe and Ito's colours, which people with colour-blind eyes can tell apart.
 _RIGHT, _FALSE, _MISSED, _CONFUSED = "#009E73", "#E69F00", "#0072B2", "#CC79A7"
@@ -81,6 +82,7 @@ def draw_objects(comparison: ObjectComparison) -> bytes:
     found = np.zeros(len(ours), bool)
     found[matching.matched.ours] = True
     false, missed = matching.false_positives(), matching.misses()
+    hidden = missed & _mostly_under(matching, false)
     partner = np.zeros(len(theirs), bool)
     partner[matching.matched.theirs] = True
     views = _views(comparison)
@@ -91,7 +93,8 @@ def draw_objects(comparison: ObjectComparison) -> bytes:
         _add(axes, ours[rest], facecolor="none", edgecolor=_IGNORED, linewidth=0.6)
         _add(axes, ours[seen & found], facecolor=_RIGHT, alpha=0.55)
         _add(axes, ours[seen & false], facecolor=_FALSE, alpha=0.75)
-        _add(axes, theirs[true_seen & missed], facecolor=_MISSED, alpha=0.55)
+        _add(axes, theirs[true_seen & missed & ~hidden], facecolor=_MISSED, alpha=0.55)
+        _add(axes, theirs[true_seen & hidden], facecolor=_CONFUSED, alpha=0.85)
         _add(
             axes,
             theirs[true_seen & (partner | missed)],
@@ -110,6 +113,11 @@ def draw_objects(comparison: ObjectComparison) -> bytes:
         Patch(facecolor=_RIGHT, alpha=0.55, label=f"found ({evaluation.tp:,})"),
         Patch(facecolor=_FALSE, alpha=0.75, label=f"false ({evaluation.fp:,})"),
         Patch(facecolor=_MISSED, alpha=0.55, label=f"missed ({evaluation.fn:,})"),
+        Patch(
+            facecolor=_CONFUSED,
+            alpha=0.85,
+            label=f"of them under false ones ({int(hidden.sum()):,})",
+        ),
         Line2D([], [], color=_INK, linewidth=0.8, label="true outline"),
     ]
     if comparison.extent is not None:
@@ -143,6 +151,15 @@ def _views(comparison: ObjectComparison) -> list[View]:
     count = np.bincount(labelled, minlength=len(parts))
     chosen = np.sort(np.argsort(-count, kind="stable")[:_PANELS])
     return [_padded(shapely.bounds(part)) for part in parts[chosen]]
+
+
+def _mostly_under(matching: Matching, false: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """True objects of which false ones cover more than half."""
+    pairs = matching.pairs
+    under = false[pairs.ours]
+    covered = np.bincount(pairs.theirs[under], pairs.common[under], minlength=len(matching.theirs))
+    mostly: NDArray[np.bool_] = covered > matching.theirs.area / 2
+    return mostly
 
 
 def _parts_note(comparison: ObjectComparison, views: int) -> str:

@@ -13,11 +13,11 @@ from geoconvlora.errors import ConfigError, LabelError
 from geoconvlora.evaluate import blocks as spatial
 from geoconvlora.evaluate.agreement import Agreement
 from geoconvlora.evaluate.boundary import TOLERANCE_PX, Reach
-from geoconvlora.evaluate.burning import BurntExtent
+from geoconvlora.evaluate.burning import BurntExtent, grid_crs
 from geoconvlora.evaluate.class_table import lookup
 from geoconvlora.evaluate.extents import Extent
 from geoconvlora.evaluate.pixel_sums import PixelSums, pixel_scores
-from geoconvlora.evaluate.polygons import PolygonLayer
+from geoconvlora.evaluate.polygons import PolygonLayer, crs_name
 from geoconvlora.evaluate.rasters import ClassRaster, open_prediction
 from geoconvlora.evaluate.report import Blocks, ClassPixels, MeanScores, PixelEvaluation, Score
 from geoconvlora.evaluate.truth import Truth, open_truth
@@ -233,12 +233,11 @@ def _evaluation(
     blocks = Blocks(side_m=grid.side_m * joined, count=len(by_cell))
     scores = spatial.intervals(by_cell, pixel_scores, draws=draws, seed=seed)
     confusion = sums.confusion()
-    crs = ours.geobox.crs
     return PixelEvaluation(
         prediction=ours.path,
         labels=truth.name,
         extent=None if extent is None else extent.description,
-        crs="" if crs is None else str(crs),
+        crs=crs_name(grid_crs(ours.geobox)),
         pixels=int(confusion.sum()),
         unpredicted_pixels=unpredicted,
         accuracy=scores[0],

@@ -181,6 +181,12 @@ def measuring_crs(layer: PolygonLayer) -> pyproj.CRS:
     return ProjectedCRS(around, name="Equal area around the labels", geodetic_crs=geographic)
 
 
+def crs_name(crs: pyproj.CRS) -> str:
+    """Its EPSG code where there is one, else its name."""
+    code = crs.to_epsg()
+    return str(crs.name) if code is None else f"EPSG:{code}"
+
+
 def _read_frame(path: Path, column: str | None) -> gpd.GeoDataFrame:
     if path.suffix.lower() in _PARQUET:
         # Without a list of columns, one that is missing can be named together with those there are.

@@ -205,7 +205,7 @@ def test_only_pixels_inside_the_extent_count(folder: Path) -> None:
     extent = Extent(window.geometry.iloc[0], layer(window).crs, "within window")
     report = evaluated(prediction, layer(squares[:1]), extent=extent)
     assert report.confusion == ((75, 0), (0, 25))
-    assert report.extent == "within window"
+    assert (report.extent, report.crs) == ("within window", f"EPSG:{CRS}")
 
 
 def test_tolerance_in_metres_follows_the_pixels(folder: Path) -> None:
