@@ -6,23 +6,30 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from geoconvlora.errors import LabelError, SceneError
 from geoconvlora.scenes import Window
 from geoconvlora.scenes.bands import choose_bands
+from geoconvlora.scenes.opening import georeference
 from geoconvlora.scenes.scene import band_labels
-from geoconvlora.training.config import IGNORE, TilesConfig, TrainConfig
-from geoconvlora.training.samples import Sample
-from geoconvlora.training.split import tiles_of
+from geoconvlora.training.config import TrainConfig
+from geoconvlora.training.data_config import IGNORE, TilesConfig
+from geoconvlora.training.rasters import rasters_in
+from geoconvlora.training.samples import Pool, Sample
+from geoconvlora.training.split import PARTS, Part
+from geoconvlora.training.split_record import SplitRecord
+from geoconvlora.training.survey import Survey, Surveyed
+from geoconvlora.training.tile_split import split_tiles
+from geoconvlora.training.windows import tiles_of
 from geoconvlora.weights.card import Scaling
-
-SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt")
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,15 @@ class TilePair:
     width: int
     bands: tuple[int, ...]
     label_values: Mapping[int, int] | None = None
+    geobox: GeoBox | None = None
+    """Where the tile is; None for a picture without a place."""
+    class_pixels: tuple[int, ...] = ()
+    """Labelled pixels of each class."""
+
+    @property
+    def whole(self) -> Window:
+        """All pixels of the tile."""
+        return Window(0, 0, self.height, self.width)
 
     def read(self, window: Window, scaling: Scaling) -> Sample:
         """The sample of a window, which may reach beyond the tile."""
@@ -88,11 +104,7 @@ class TileValPool:
 
     def __init__(self, pairs: Sequence[TilePair], scaling: Scaling, tile_px: int) -> None:
         self._scaling = scaling
-        self._crops = [
-            (pair, crop)
-            for pair in pairs
-            for crop in tiles_of(Window(0, 0, pair.height, pair.width), tile_px)
-        ]
+        self._crops = [(pair, crop) for pair in pairs for crop in tiles_of(pair.whole, tile_px)]
 
     def __len__(self) -> int:
         return len(self._crops)
@@ -103,15 +115,46 @@ class TileValPool:
         return pair.read(crop, self._scaling)
 
 
-def open_tile_pools(config: TrainConfig, data: TilesConfig) -> tuple[TileTrainPool, TileValPool]:
-    """Pair and check all tiles, and split them.
+class TilePools(NamedTuple):
+    """All parts of a set of tiles."""
+
+    train: Surveyed
+    val: Surveyed
+    test: Pool
+    split: SplitRecord
+
+
+def open_tile_pools(config: TrainConfig, data: TilesConfig) -> TilePools:
+    """Pair and check all tiles, split and survey them.
 
     Raises:
         LabelError: An image has no label, a pair's sizes differ, a label holds an unknown class, or
             there is no tile of a name.
         SceneError: An image cannot be read.
         BandError: An image's bands do not fit.
+        ConfigError: The split is one of scenes.
     """
+    parts = _parts(config, data)
+    surveys = {
+        part: Survey.of(
+            (pair.read(pair.whole, config.scaling) for pair in parts[part]),
+            len(config.bands),
+            len(config.classes),
+        )
+        for part in PARTS
+    }
+    record = SplitRecord(
+        tiles={part: tuple(pair.image for pair in parts[part]) for part in PARTS},
+        class_pixels={part: tuple(surveys[part].class_pixels.tolist()) for part in PARTS},
+    )
+    train = TileTrainPool(
+        parts["train"], config.scaling, config.tile_size, config.seed, data.samples_per_epoch
+    )
+    val, test = (TileValPool(parts[part], config.scaling, config.tile_size) for part in PARTS[1:])
+    return TilePools(Surveyed(train, surveys["train"]), Surveyed(val, surveys["val"]), test, record)
+
+
+def _parts(config: TrainConfig, data: TilesConfig) -> Mapping[Part, Sequence[TilePair]]:
     train_names, val_names = data.train_tiles, data.val_tiles
     if data.val_images is not None and data.val_labels is not None:
         train = find_pairs(config, data, data.images, data.labels, train_names)
@@ -121,11 +164,11 @@ def open_tile_pools(config: TrainConfig, data: TilesConfig) -> tuple[TileTrainPo
         val = find_pairs(config, data, data.images, data.labels, val_names)
     else:
         pairs = find_pairs(config, data, data.images, data.labels)
-        train, val = _split(pairs, config, data)
-    return (
-        TileTrainPool(train, config.scaling, config.tile_size, config.seed, data.samples_per_epoch),
-        TileValPool(val, config.scaling, config.tile_size),
-    )
+        counts = np.array([pair.class_pixels for pair in pairs])
+        places = [pair.geobox for pair in pairs]
+        parts = split_tiles(config.split, places, counts, str(data.images))
+        return {part: [pairs[i] for i in parts[part]] for part in PARTS}
+    return {"train": train, "val": val, "test": []}
 
 
 def find_pairs(
@@ -203,6 +246,7 @@ def _checked_pair(
     with _open(image_path) as image:
         height, width = image.shape
         chosen = choose_bands(band_labels(image), names, data.bands, str(image_path))
+        geobox = _geobox(image)
     with _open(label_path) as label:
         if label.shape != (height, width):
             raise LabelError(
@@ -223,8 +267,7 @@ def _checked_pair(
                 f"{label_path} holds the value {unmapped[0]}, which label_values does not map: "
                 f"add it ({IGNORE} as its class ignores it)"
             )
-        return TilePair(image_path, label_path, height, width, tuple(chosen), data.label_values)
-    unknown = sorted(found - ids)
+    unknown = sorted(found - ids) if data.label_values is None else []
     if unknown:
         shown = ", ".join(str(value) for value in unknown[:10])
         raise LabelError(
@@ -232,31 +275,25 @@ def _checked_pair(
             f"class ids are {', '.join(str(i) for i in sorted(ids - {IGNORE}))} ({IGNORE} is "
             "ignored)"
         )
-    return TilePair(image_path, label_path, height, width, tuple(chosen))
+    mask = read_label(label_path, data.label_values)
+    counts = np.bincount(mask.ravel(), minlength=IGNORE + 1)[: len(ids - {IGNORE})]
+    return TilePair(
+        image_path,
+        label_path,
+        height,
+        width,
+        tuple(chosen),
+        data.label_values,
+        geobox,
+        tuple(counts.tolist()),
+    )
 
 
-def _split(
-    pairs: list[TilePair], config: TrainConfig, data: TilesConfig
-) -> tuple[list[TilePair], list[TilePair]]:
-    if len(pairs) < 2:
-        raise LabelError(
-            f"{data.images} holds a single tile, which cannot be split into training and "
-            "validation: add tiles, or give val_images and val_labels"
-        )
-    order = np.random.default_rng(config.split.seed).permutation(len(pairs))
-    count = min(max(1, round(config.split.fraction * len(pairs))), len(pairs) - 1)
-    return [pairs[i] for i in sorted(order[count:])], [pairs[i] for i in sorted(order[:count])]
-
-
-def rasters_in(folder: Path) -> list[Path]:
-    """The rasters of a folder of tiles, by name.
-
-    Raises:
-        SceneError: There is no such folder.
-    """
-    if not folder.is_dir():
-        raise SceneError(f"{folder}: there is no such folder of tiles")
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+def _geobox(image: DatasetReader) -> GeoBox | None:
+    try:
+        return georeference(image, image.name)
+    except SceneError:
+        return None
 
 
 def _open(path: Path) -> DatasetReader:

@@ -80,7 +80,7 @@ def test_numbers_are_names_even_where_they_could_be_ids(tmp_path: Path, kind: ty
     with open_scene(tmp_path / "scene.tif") as scene:
         grid = PredictionGrid.for_scene(scene, config.resolution).geobox
     (source,) = config.data.scenes
-    mask = open_labels(config, source, grid, gsd_m=10).burn(Window(0, 0, 40, 40))
+    mask = open_labels(config, config.data, source, grid, gsd_m=10).burn(Window(0, 0, 40, 40))
     assert [mask[7, x] for x in (2, 12, 22)] == [2, 1, 0]
 
 
