@@ -58,7 +58,7 @@ def choose_parts(
     possible = parts_wanted * np.count_nonzero(counts.any(axis=0))
     for _ in range(_ATTEMPTS):
         parts = _random_parts(counts.sum(axis=1), fraction, test_fraction, rng)
-        met = sum(np.count_nonzero(counts[parts == p].any(axis=0)) for p in range(3))
+        met = sum(int(counts[parts == p].any(axis=0).sum()) for p in range(3))
         if met > best_met:
             best, best_met = parts, met
         if met >= possible:

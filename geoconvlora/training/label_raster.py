@@ -143,7 +143,7 @@ class RasterLabels:
 
 
 def _applied(
-    affine: Affine, x: NDArray[np.float64], y: NDArray[np.float64]
+    affine: Affine, x: NDArray[np.floating], y: NDArray[np.floating]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
 
@@ -154,7 +154,8 @@ def _between(
     """Linear interpolation along the first axis, the same to the last bit in every window."""
     low, rest = np.divmod(positions - nodes[0] * _LATTICE_PX, _LATTICE_PX)
     weight = (rest / _LATTICE_PX)[:, None]
-    return layer[low] * (1 - weight) + layer[low + 1] * weight
+    mixed: NDArray[np.float64] = layer[low] * (1 - weight) + layer[low + 1] * weight
+    return mixed
 
 
 def _floor(

@@ -37,7 +37,8 @@ def bounds_in(geobox: GeoBox, crs: CRS) -> Bounds | None:
     """
     rows, columns = geobox.shape
     near = shapely.box(-_NEAR_PX, -_NEAR_PX, columns + _NEAR_PX, rows + _NEAR_PX)
-    corners = tuple(map(float, shapely.bounds(to_ground(np.array([near]), geobox))[0]))
+    (near_on_ground,) = to_ground(np.array([near]), geobox)
+    corners: Bounds = tuple(shapely.bounds(near_on_ground).tolist())
     own = crs_of(geobox)
     if own.equals(crs, ignore_axis_order=True):
         return corners

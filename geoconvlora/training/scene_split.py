@@ -69,7 +69,7 @@ class _Place:
 
     def class_pixels(self, window: Window, classes: int) -> NDArray[np.int64]:
         counts = [scene.class_pixels(window, classes) for scene in self.scenes]
-        return np.sum(counts, axis=0, dtype=np.int64)
+        return np.stack(counts).sum(axis=0)
 
 
 def split_scenes(config: TrainConfig, scenes: Sequence[LabelledScene]) -> list[PartedScene]:

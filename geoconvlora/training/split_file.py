@@ -40,7 +40,7 @@ def save_split(record: SplitRecord, config: TrainConfig, folder: Path) -> None:
         folder: The run's folder.
     """
     numbers = json.dumps(_numbers(record, config), indent=1, ensure_ascii=False) + "\n"
-    _whole(folder / NUMBERS, lambda part: part.write_text(numbers, encoding="utf-8") and None)
+    _whole(folder / NUMBERS, lambda part: part.write_text(numbers, encoding="utf-8"))
     for name in (POLYGONS, MAP):
         (folder / name).unlink(missing_ok=True)
     if not record.scenes:
@@ -51,7 +51,7 @@ def save_split(record: SplitRecord, config: TrainConfig, folder: Path) -> None:
             folder / POLYGONS,
             lambda part: pyogrio.write_dataframe(frame, part, layer=LAYER, driver="GPKG"),
         )
-    _whole(folder / MAP, lambda part: part.write_bytes(split_png(record.scenes)) and None)
+    _whole(folder / MAP, lambda part: part.write_bytes(split_png(record.scenes)))
 
 
 def split_frame(record: SplitRecord) -> gpd.GeoDataFrame:
@@ -103,7 +103,7 @@ def _scene_numbers(scene: PartedScene) -> dict[str, Any]:
     }
 
 
-def _whole(path: Path, write: Callable[[Path], None]) -> None:
+def _whole(path: Path, write: Callable[[Path], object]) -> None:
     """Write a file beside its name and rename it."""
     part = path.with_name(f".part.{path.name}")
     part.unlink(missing_ok=True)

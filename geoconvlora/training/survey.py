@@ -47,7 +47,7 @@ class Survey:
     def joined(cls, surveys: Sequence[Survey], shares: Sequence[float]) -> Survey:
         """Of pixels that are drawn from each survey's with the given probability."""
         moments = Moments.mixed([survey.moments for survey in surveys], shares)
-        counts = np.sum([survey.class_pixels for survey in surveys], axis=0, dtype=np.int64)
+        counts = np.stack([survey.class_pixels for survey in surveys]).sum(axis=0)
         may_lack = frozenset().union(*(survey.may_lack for survey in surveys))
         return cls(moments, counts, may_lack, any(survey.drawn for survey in surveys))
 
