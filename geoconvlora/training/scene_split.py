@@ -69,7 +69,8 @@ class _Place:
 
     def class_pixels(self, window: Window, classes: int) -> NDArray[np.int64]:
         counts = [scene.class_pixels(window, classes) for scene in self.scenes]
-        return np.stack(counts).sum(axis=0)
+        total: NDArray[np.int64] = np.stack(counts).sum(axis=0)
+        return total
 
 
 def split_scenes(config: TrainConfig, scenes: Sequence[LabelledScene]) -> list[PartedScene]:

@@ -90,8 +90,9 @@ def test_not_one_polygon_of_another_crs_is_lost_and_every_pixel_is_where_it_belo
     for row in range(10, SIDE, 20):
         for column in range(10, SIDE, 20):
             turn = rng.uniform(0, np.pi / 2) + np.arange(4) * np.pi / 2
+            centre = np.array([x[row, column], y[row, column]])
             corners = np.stack([np.cos(turn), np.sin(turn)], 1) * 4 * pixel
-            squares.append(shapely.Polygon(corners + [x[row, column], y[row, column]]))
+            squares.append(shapely.Polygon(centre + corners))
     large = shapely.Polygon(
         np.array([[-150, -130], [160, -90], [-40, 180]]) * pixel
         + (x[SIDE // 2, SIDE // 2], y[SIDE // 2, SIDE // 2])
