@@ -1,7 +1,7 @@
 """What loading costs: beside a training step, and in memory for scenes of any size.
 
     python benchmarks/loader.py
-    python benchmarks/loader.py --sides 1000 20000 --polygons 20000
+    python benchmarks/loader.py --sides 1000 20000 --polygons 5000
 
 Draws random windows of a GeoTIFF with a vector file of labels in another CRS, and takes training
 steps of `vit_t` with Conv-LoRA on them. All times are CPU time of one thread, so other work on the
@@ -94,7 +94,7 @@ print((time.process_time() - started) / 3)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sides", type=int, nargs="+", default=[1_000, 20_000])
-    parser.add_argument("--polygons", type=int, default=20_000)
+    parser.add_argument("--polygons", type=int, default=2_500)
     parser.add_argument("--tile", type=int, default=256)
     arguments = parser.parse_args()
     step = _run(STEP, arguments.tile, BATCH)[0]
@@ -127,7 +127,7 @@ def _write(folder: Path, side: int, polygons: int) -> int:
                 height, width = min(1024, side - row), min(1024, side - column)
                 window = rasterio.windows.Window(column, row, width, height)
                 scene.write(block[:, :height, :width], window=window)
-    count = min(polygons, (side // 20) ** 2)
+    count = polygons
     places = int(np.sqrt(count))
     pitch = side / places
     rows, columns = (axis.ravel() * pitch for axis in np.mgrid[:places, :places])

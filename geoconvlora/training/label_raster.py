@@ -36,7 +36,7 @@ class RasterLabels:
         extent: Where labels are complete; None: wherever the raster has data.
 
     Raises:
-        LabelError: The raster is not one band, or does not reach the grid.
+        LabelError: The raster is not one band.
         SceneError: It cannot be opened.
     """
 
@@ -65,11 +65,7 @@ class RasterLabels:
         height, width = geobox.shape
         spread = np.linspace(0, height - 1, _PROBES), np.linspace(0, width - 1, _PROBES)
         probes = np.meshgrid(*(np.round(s).astype(np.int64) for s in spread), indexing="ij")
-        if not self._inside(*self._exactly(*probes)).any():
-            raise LabelError(
-                f"{source.labels} does not reach {source.name}: are both of the same place, and "
-                "is the CRS of each right?"
-            )
+        self.on_scene = bool(self._inside(*self._exactly(*probes)).any())
 
     def burn(self, window: Window) -> NDArray[np.uint8]:
         """The (h, w) class ids of a window; 255 where the raster has no data."""

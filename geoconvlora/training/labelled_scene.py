@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geoconvlora.errors import BandError, ConfigError
+from geoconvlora.errors import BandError, ConfigError, LabelError
 from geoconvlora.scenes import (
     Normaliser,
     PredictionGrid,
@@ -83,10 +85,12 @@ def open_labelled_scenes(config: TrainConfig, data: ScenesConfig) -> list[Labell
     scenes = [_open_scene(config, source, data) for source in data.scenes]
     _check_resolutions(config, scenes)
     names = _unique([source.images[0].stem for source in data.scenes])
-    return [
+    labelled = [
         _labelled(config, data, source, scene, name)
         for source, scene, name in zip(data.scenes, scenes, names, strict=True)
     ]
+    _check_places(labelled)
+    return labelled
 
 
 def _open_scene(config: TrainConfig, source: SceneLabels, data: ScenesConfig) -> Scene:
@@ -112,6 +116,30 @@ def _check_resolutions(config: TrainConfig, scenes: list[Scene]) -> None:
             f"{coarsest.gsd_m:.3g} m: set resolution.gsd_m to the pixel size that the network "
             "shall see"
         )
+
+
+def _check_places(scenes: list[LabelledScene]) -> None:
+    """Refuse a file none of whose labels lies on any scene that it is said to label."""
+    by_file: dict[Path, list[LabelledScene]] = {}
+    for scene in scenes:
+        by_file.setdefault(scene.source.labels, []).append(scene)
+    for file, labelled in by_file.items():
+        bare = [scene for scene in labelled if not scene.labels.on_scene]
+        if len(bare) == len(labelled):
+            extent = bare[0].source.extent
+            within = f" within {extent}" if extent else ""
+            raise LabelError(
+                f"{file}: none of its labels lies on {bare[0].source.name}{within}: are both of "
+                "the same place, and is the CRS of each right?"
+            )
+        complete = [scene for scene in bare if scene.source.extent is None]
+        if complete:
+            warnings.warn(
+                f"{file}: none of its labels lies on {len(complete)} of its {len(labelled)} scenes "
+                f"(such as {complete[0].source.name}): all of them counts as background",
+                UserWarning,
+                stacklevel=3,
+            )
 
 
 def _labelled(

@@ -33,6 +33,9 @@ class Labels(Protocol):
     A window holds exactly what the same part of the whole scene holds.
     """
 
+    on_scene: bool
+    """Whether any label lies on the scene."""
+
     def burn(self, window: Window) -> NDArray[np.uint8]:
         """The (h, w) class ids of a window; 255 where nothing is known."""
 
@@ -75,6 +78,12 @@ class LabelMap:
         self._classes = np.concatenate([[BACKGROUND], classes]).astype(np.uint8)
         self._extent = None if extent is None else PixelPolygons(to_pixels(extent, geobox))
         self._boundary = boundary
+        footprint = shapely.Polygon(geobox.extent.exterior.coords)
+        self.on_scene = all(
+            bool(shapely.intersects(footprint, shapes).any())
+            for shapes in (polygons, extent)
+            if shapes is not None
+        )
 
     def burn(self, window: Window) -> NDArray[np.uint8]:
         """The (h, w) class ids of a window; 255 outside the extent."""
@@ -120,20 +129,14 @@ def open_labels(
         gsd_m: Its pixel size.
 
     Raises:
-        LabelError: A file cannot be read or has no CRS or no polygon, a class is not named in the
-            configuration, or no label lies on the scene.
+        LabelError: A file cannot be read or has no CRS or no polygon, or a class is not named in
+            the configuration.
     """
     extent = _read_extent(source, geobox)
     if is_raster(source.labels):
         pixels = None if extent is None else PixelPolygons(to_pixels(extent, geobox))
         return RasterLabels(source, geobox, config.classes, extent=pixels)
     frame = read_polygons(source.labels, geobox, layer=source.label_layer)
-    on_scene = shapely.intersects(_footprint(geobox), frame.geometry.to_numpy())
-    if not on_scene.any():
-        raise LabelError(
-            f"{source.labels}: none of its polygons lies on {source.name}: are both of the same "
-            "place, and is the CRS of each right?"
-        )
     polygons = frame.geometry.to_numpy()
     interior = config.instances.interior if config.instances else 1
     if source.label_column is None:
@@ -181,16 +184,7 @@ def _read_extent(source: SceneLabels, geobox: GeoBox) -> NDArray[np.object_] | N
     if source.extent is None:
         return None
     polygons = read_polygons(source.extent, geobox, layer=source.extent_layer).geometry.to_numpy()
-    if not shapely.intersects(_footprint(geobox), polygons).any():
-        raise LabelError(
-            f"{source.extent}: none of its polygons lies on {source.name}, so none of its labels "
-            "would count"
-        )
     return np.asarray(shapely.get_parts(shapely.union_all(polygons)))
-
-
-def _footprint(geobox: GeoBox) -> shapely.Polygon:
-    return shapely.Polygon(geobox.extent.exterior.coords)
 
 
 def _column(frame: GeoDataFrame, column: str, source: SceneLabels) -> Sequence[object]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from geoconvlora.scenes import Window
 
-_PIECE_PX = 1024
+_PIECE_PX = 512
 
 
 def tiles_of(block: Window, tile_px: int, overlap: int = 0) -> list[Window]:

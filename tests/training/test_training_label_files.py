@@ -265,13 +265,6 @@ def test_priority_that_is_no_number_is_refused(tmp_path: Path) -> None:
         opened(path, GRID, overlaps="priority", priority_column="rank")
 
 
-def test_extent_elsewhere_is_refused(tmp_path: Path) -> None:
-    path = write_polygons(tmp_path / "labels.gpkg", [box(0, 0, 9, 9)])
-    extent = write_polygons(tmp_path / "extent.gpkg", [box(900, 900, 999, 999)])
-    with pytest.raises(LabelError, match=r"extent\.gpkg: none of its polygons lies on scene\.tif"):
-        opened(path, GRID, {"extent": extent})
-
-
 def class_raster(path: Path, **profile: object) -> np.ndarray:
     values = np.random.default_rng(0).integers(0, 3, (SIDE // 4, SIDE // 4)).astype(np.uint8)
     values = values.repeat(4, 0).repeat(4, 1)
@@ -331,10 +324,17 @@ def test_values_of_a_class_raster_are_mapped_or_refused(tmp_path: Path) -> None:
     assert mask[0, :4].tolist() == [0, 1, 255, 0]
 
 
-def test_class_raster_elsewhere_or_with_bands_is_refused(tmp_path: Path) -> None:
-    path = write_raster(tmp_path / "far.tif", np.zeros((1, 9, 9), np.uint8), left=900_000)
-    with pytest.raises(LabelError, match=r"far\.tif does not reach scene\.tif"):
-        opened(path, GRID)
+def test_labels_know_whether_they_lie_on_the_scene(tmp_path: Path) -> None:
+    far = write_raster(tmp_path / "far.tif", np.zeros((1, 9, 9), np.uint8), left=900_000)
+    near = write_polygons(tmp_path / "near.gpkg", [box(0, 0, 9, 9)])
+    away = write_polygons(tmp_path / "away.gpkg", [box(900, 900, 999, 999)])
+    assert opened(near, GRID).on_scene
+    assert not opened(far, GRID).on_scene
+    assert not opened(away, GRID).on_scene
+    assert not opened(near, GRID, {"extent": away}).on_scene
+
+
+def test_class_raster_with_bands_is_refused(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "three.tif", np.zeros((3, 9, 9), np.uint8))
     with pytest.raises(LabelError, match="has 3 bands: labels are one band"):
         opened(path, GRID)

@@ -206,12 +206,6 @@ def test_missing_column_is_refused_with_the_columns_there(sources: SceneLabels) 
         open_labels(config("classes"), DATA, labelled, GRID, gsd_m=5)
 
 
-def test_labels_elsewhere_are_refused(sources: SceneLabels) -> None:
-    write_polygons(sources.labels, [on_ground(shapely.box(900, 900, 999, 999))])
-    with pytest.raises(LabelError, match=r"none of its polygons lies on .*scene\.tif"):
-        open_labels(config(), DATA, sources, GRID, gsd_m=5)
-
-
 def test_labels_without_crs_are_refused(sources: SceneLabels) -> None:
     shapes = sources.labels.with_suffix(".shp")
     write_polygons(shapes, [on_ground(shapely.box(0, 0, 9, 9))], number=[1])

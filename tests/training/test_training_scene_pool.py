@@ -331,3 +331,19 @@ def test_labels_on_nodata_alone_are_no_labels(scene: Path) -> None:
     source = {"image": scene / "scene.tif", "labels": scene / "labels.gpkg", "extent": extent}
     with pytest.raises(LabelError, match="no valid pixel of the training part is labelled"):
         open_sources(placed_config(scene, [source], **{"split.block_size_m": 110}))
+
+
+def test_labels_elsewhere_are_refused_unless_they_label_another_scene(scene: Path) -> None:
+    numbers = np.ones((1, SIDE, SIDE), np.float32)
+    write_raster(scene / "away.tif", numbers, left=X + 100_000)
+    away, near = (
+        {"image": scene / f"{name}.tif", "labels": scene / "labels.gpkg"}
+        for name in ("away", "scene")
+    )
+    with pytest.raises(LabelError, match=r"labels\.gpkg: none of its labels lies on .*away\.tif"):
+        open_sources(placed_config(scene, [away]))
+    with pytest.warns(UserWarning, match=r"on 1 of its 2 scenes .*counts as background"):
+        train = open_sources(placed_config(scene, [away, near])).train
+    masks = [train.draw(key).mask for key in range(12)]
+    assert any((mask == 0).any() for mask in masks)
+    assert any((mask == 1).any() for mask in masks)
