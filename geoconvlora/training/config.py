@@ -124,6 +124,14 @@ class AugmentConfig(Frozen):
     """Largest shift of all bands together, in standard deviations."""
     contrast: float = Field(default=0.0, ge=0, lt=1)
     """Largest relative change of the spread about the mean."""
+    band_brightness: float = Field(default=0.0, ge=0)
+    """Largest shift of each band by itself, in standard deviations."""
+    band_contrast: float = Field(default=0.0, ge=0, lt=1)
+    """Largest relative change of each band's spread by itself."""
+    band_drop: float = Field(default=0.0, ge=0, lt=1)
+    """Probability with which a band is set to its mean; one band always stays."""
+    scale: float = Field(default=0.0, ge=0, le=3)
+    """Largest enlargement: 0.5 shows the ground up to 1.5 times as large, or as small."""
 
 
 class TrainConfig(Frozen):
