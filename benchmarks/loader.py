@@ -127,8 +127,7 @@ def _write(folder: Path, side: int, polygons: int) -> int:
                 height, width = min(1024, side - row), min(1024, side - column)
                 window = rasterio.windows.Window(column, row, width, height)
                 scene.write(block[:, :height, :width], window=window)
-    count = polygons
-    places = int(np.sqrt(count))
+    places = int(np.sqrt(polygons))
     pitch = side / places
     rows, columns = (axis.ravel() * pitch for axis in np.mgrid[:places, :places])
     boxes = shapely.box(

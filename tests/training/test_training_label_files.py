@@ -1,5 +1,6 @@
 """Label files of any CRS and format, held against the pixels' own places on the ground."""
 
+import pickle
 import tempfile
 from pathlib import Path
 
@@ -299,7 +300,7 @@ def test_class_raster_of_any_grid_gives_each_pixel_the_class_under_its_centre(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "labels.tif"
         write_raster(path, values[None], crs=crs, transform=Affine(size, 0, left, 0, -size, top))
-        labels = opened(path, GRID)
+        labels = pickle.loads(pickle.dumps(opened(path, GRID)))  # as a loader's worker gets it
         mask = labels.burn(WHOLE)
         row, column, length = place
         window = labels.burn(Window(row, column, length, length))
