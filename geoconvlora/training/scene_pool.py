@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geoconvlora.scenes import Window
+from geoconvlora.training.cells import Block, Cells
 from geoconvlora.training.config import TrainConfig
 from geoconvlora.training.data_config import IGNORE, ScenesConfig
 from geoconvlora.training.labelled_scene import PartedScene, open_labelled_scenes
@@ -27,16 +28,6 @@ _CELLS_A_TILE = 2
 """Along a side: windows are drawn around cells, whose labels are counted once."""
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A small part of a block, and how many of its valid pixels are of each class."""
-
-    scene: PartedScene
-    block: Window
-    window: Window
-    class_pixels: NDArray[np.int64]
-
-
 class RandomWindows:
     """Random windows of the training part, in proportion to its labelled pixels.
 
@@ -51,7 +42,7 @@ class RandomWindows:
 
     def __init__(
         self,
-        cells: Sequence[Cell],
+        cells: Cells,
         tile_px: int,
         length: int,
         seed: int,
@@ -60,7 +51,7 @@ class RandomWindows:
         empty_windows: float,
     ) -> None:
         self._cells = cells
-        counts = np.array([cell.class_pixels for cell in cells], dtype=np.float64)
+        counts = cells.class_pixels().astype(np.float64)
         weights = counts.T if balanced else counts.sum(axis=1)[None]
         present = weights[weights.any(axis=1)]
         self._shares = np.cumsum(present / present.sum(axis=1, keepdims=True), axis=1)
@@ -84,9 +75,9 @@ class RandomWindows:
 
     def _around(self, shares: NDArray[np.float64], rng: np.random.Generator) -> Sample:
         place = int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))
-        cell = self._cells[min(place, len(self._cells) - 1)]
-        window = window_around(cell.window, cell.block, self._tile_px, rng)
-        return cell.scene.sample("train", window)
+        block, cell = self._cells.at(min(place, len(self._cells) - 1))
+        window = window_around(cell, block.window, self._tile_px, rng)
+        return block.scene.sample("train", window)
 
 
 class GridWindows:
@@ -182,9 +173,9 @@ def open_scene_pools(config: TrainConfig, data: ScenesConfig) -> ScenePools:
 
 
 def _train_pool(
-    config: TrainConfig, data: ScenesConfig, scenes: Sequence[PartedScene], cells: Sequence[Cell]
+    config: TrainConfig, data: ScenesConfig, scenes: Sequence[PartedScene], cells: Cells
 ) -> Pool:
-    if not cells:
+    if len(cells) == 0:
         return GridWindows([], None, config.seed)
     if data.sampling != "grid":
         return RandomWindows(
@@ -207,20 +198,21 @@ def _train_pool(
 
 def _surveyed(
     config: TrainConfig, scenes: Sequence[PartedScene], part: Part
-) -> tuple[list[Cell], Survey]:
+) -> tuple[Cells, Survey]:
     """The cells of a part with labels, and the survey of all its pixels."""
-    cells: list[Cell] = []
     classes = len(config.classes)
+    cells = Cells(classes)
 
     def samples() -> Iterator[Sample]:
         for scene in scenes:
             for block in scene.split.blocks[part]:
+                cells.add_block(Block(scene, block))
                 for piece in pieces_of(block):
                     sample = scene.sample(part, piece)
                     for cell in pieces_of(piece, config.tile_size // _CELLS_A_TILE):
                         counts = count_classes(sample.cut(cell.slices_within(piece)), classes)
                         if counts.any():
-                            cells.append(Cell(scene, block, cell, counts))
+                            cells.add(cell, counts)
                     yield sample
 
     survey = Survey.of(samples(), len(config.bands), classes)
