@@ -9,7 +9,7 @@ from geoconvlora.scenes.normalise import Normaliser, band_statistics, fit_normal
 from geoconvlora.scenes.pixels import Pixels, Window
 from geoconvlora.scenes.sampling import sample_valid_pixels, valid_fraction
 from geoconvlora.scenes.scene import Scene, open_scene
-from geoconvlora.scenes.stack import open_stack
+from geoconvlora.scenes.series import open_series
 
 __all__ = [
     "Moments",
@@ -21,7 +21,7 @@ __all__ = [
     "band_statistics",
     "fit_normaliser",
     "open_scene",
-    "open_stack",
+    "open_series",
     "read_grid",
     "sample_valid_pixels",
     "valid_fraction",

@@ -16,7 +16,7 @@ from geoconvlora.scenes import (
     Scene,
     Window,
     fit_normaliser,
-    open_stack,
+    open_series,
     read_grid,
 )
 from geoconvlora.training.config import TrainConfig
@@ -96,7 +96,7 @@ def open_labelled_scenes(config: TrainConfig, data: ScenesConfig) -> list[Labell
 def _open_scene(config: TrainConfig, source: SceneLabels, data: ScenesConfig) -> Scene:
     wanted = [band.name for band in config.bands]
     try:
-        return open_stack(source.images, wanted=wanted, bands=source.bands, nodata=source.nodata)
+        return open_series(source.images, wanted=wanted, bands=source.bands, nodata=source.nodata)
     except BandError as error:
         mend = str(error).replace("with --bands", "with 'bands' of this scene")
         if len(data.scenes) == 1:

@@ -15,7 +15,7 @@ from geoconvlora.scenes.scene import Scene, open_scene
 _TOLERANCE_PX = 0.01
 
 
-class SceneStack(Scene):
+class SceneSeries(Scene):
     """Scenes whose bands lie one behind the other; a pixel is valid where it is in all of them.
 
     Args:
@@ -56,7 +56,7 @@ class SceneStack(Scene):
             scene.close()
 
 
-def open_stack(
+def open_series(
     paths: Sequence[str | Path],
     *,
     wanted: Sequence[str],
@@ -86,7 +86,7 @@ def open_stack(
         open_scene(path, wanted=part, bands=bands, nodata=nodata)
         for path, part in zip(paths, names, strict=True)
     ]
-    return scenes[0] if len(scenes) == 1 else SceneStack(scenes)
+    return scenes[0] if len(scenes) == 1 else SceneSeries(scenes)
 
 
 def _same_grid(one: GeoBox, other: GeoBox) -> bool:
