@@ -117,7 +117,7 @@ def _whole_numbers(found: Series, labels: Path) -> list[str]:
 
 def _names_of_tiles(labels: Path) -> list[str]:
     from geoconvlora.training.data_config import IGNORE
-    from geoconvlora.training.tile_pool import read_label
+    from geoconvlora.training.tile_pair import read_label
 
     values: set[int] = set()
     for path in rasters_in(labels):
@@ -174,7 +174,7 @@ def _bands_of_scene(image: Path) -> list[dict[str, str]]:
 
 def _first_tile(images: Path) -> dict[str, Any]:
     """Bands and the network's tile size, as the first image has them."""
-    from geoconvlora.training.tile_pool import describe_tile
+    from geoconvlora.training.tile_pair import describe_tile
 
     paths = rasters_in(images)
     if not paths:

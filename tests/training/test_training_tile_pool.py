@@ -10,7 +10,7 @@ from training_files import write_raster
 from geoconvlora.errors import ConfigError, LabelError, SceneError
 from geoconvlora.training.config_file import load_config
 from geoconvlora.training.sources import Sources, open_sources
-from geoconvlora.training.tile_pool import read_label
+from geoconvlora.training.tile_pair import read_label
 
 Build = Callable[..., dict[str, Any]]
 
