@@ -18,11 +18,14 @@ def train(
         Path | None, typer.Argument(metavar="[CONFIG.yaml]", help="What to train, and on what.")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option("--images", help="A folder of image tiles, or a scene.")
+        list[Path] | None,
+        typer.Option("--images", help="A folder of image tiles, or a scene; may be repeated."),
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option("--labels", help="A folder of label tiles, or a vector file of the scene."),
+        typer.Option(
+            "--labels", help="A folder of label tiles, or a vector or raster file for all scenes."
+        ),
     ] = None,
     label_column: Annotated[
         str | None, typer.Option("--label-column", help="Column of the vector file with classes.")
@@ -63,7 +66,8 @@ def train(
     """Train a model; an option beats the configuration file.
 
     Without a configuration, --images, --labels and --out are enough: polygons are then objects
-    such as fields, or of the classes of --label-column; label tiles hold class ids.
+    such as fields, or of the classes of --label-column; label rasters hold class ids. With one,
+    they replace its images and labels, and its other settings stay.
     """
     from geoconvlora.training.config_file import load_config
     from geoconvlora.training.folder import RunFolder
@@ -81,8 +85,8 @@ def train(
         "num_workers": num_workers,
     }
     with warnings_as_lines():
-        if images is not None or labels is not None or label_column is not None:
-            options = _with_data(options, images, labels, label_column, alone=config is None)
+        if images or labels is not None or label_column is not None:
+            options = _with_data(options, images or [], labels, label_column, config)
         elif config is None:
             config = _configuration_of_run(out, resume)
         merged = load_config(config, options)
@@ -117,18 +121,19 @@ def train(
 
 def _with_data(
     options: dict[str, Any],
-    images: Path | None,
+    images: list[Path],
     labels: Path | None,
     label_column: str | None,
-    *,
-    alone: bool,
+    config: Path | None,
 ) -> dict[str, Any]:
-    if images is None or labels is None:
-        raise ConfigError("--images and --labels go together, and --label-column with them")
-    from geoconvlora.training.defaults import data_section, defaults_for
+    """The options with the data section that they make, alone or with the configuration's."""
+    from geoconvlora.training.config_file import read_tree
+    from geoconvlora.training.data_options import merged_data
+    from geoconvlora.training.defaults import defaults_for
 
-    data = data_section(images, labels, label_column)
-    defaults = defaults_for(data) if alone else {}
+    tree = {} if config is None else read_tree(config)
+    data = merged_data(tree.get("data"), images, labels, label_column)
+    defaults = defaults_for(data) if config is None else {}
     return {**defaults, **options, "data": data}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoconvlora.errors import BandError, SceneError
+from geoconvlora.scenes.moments import Moments
 from geoconvlora.scenes.pixels import Pixels
 from geoconvlora.scenes.sampling import row_windows, sample_valid_pixels
 from geoconvlora.scenes.scene import Scene
@@ -107,40 +108,25 @@ def band_statistics(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return mean and standard deviation ``(C,)`` of the scaled values of all valid pixels.
 
-    Scenes are read once, in bands of rows; moments are merged in float64 by Chan, Golub and
-    LeVeque (1979), "Updating formulae and a pairwise algorithm for computing sample variances".
-    A band without spread gets a standard deviation of 1.
+    Scenes are read once, in bands of rows. A band without spread gets a standard deviation of 1.
 
     Raises:
         SceneError: A scene cannot be read, or no scene has a valid pixel.
         BandError: The scenes differ in their number of bands.
     """
-    count = 0
-    mean: NDArray[np.float64] | None = None
-    squares: NDArray[np.float64] | None = None
+    moments: Moments | None = None
     for scene in scenes:
         scale, offset = scale_and_offset(scaling, scene)
+        if moments is None:
+            moments = Moments(len(scene.bands))
+        if len(scene.bands) != moments.bands:
+            raise BandError(
+                f"{scene.path} has {len(scene.bands)} bands, the scenes before it {moments.bands}"
+            )
         for window in row_windows(scene):
             pixels = scene.read(window)
             values = pixels.values[:, pixels.valid] * scale[:, None] + offset[:, None]
-            if scaling.clip is not None:
-                values = values.clip(*scaling.clip)
-            if values.shape[1] == 0:
-                continue
-            new = values.mean(axis=1)
-            new_squares = ((values - new[:, None]) ** 2).sum(axis=1)
-            if mean is None or squares is None:
-                count, mean, squares = values.shape[1], new, new_squares
-                continue
-            if len(mean) != len(new):
-                raise BandError(
-                    f"{scene.path} has {len(new)} bands, the scenes before it {len(mean)}"
-                )
-            total = count + values.shape[1]
-            squares += new_squares + (new - mean) ** 2 * count * values.shape[1] / total
-            mean = mean + (new - mean) * values.shape[1] / total
-            count = total
-    if mean is None or squares is None:
+            moments.add(values if scaling.clip is None else values.clip(*scaling.clip))
+    if moments is None or moments.count == 0:
         raise SceneError("no scene has a valid pixel to take statistics from")
-    std = np.sqrt(squares / count)
-    return mean, np.where(std > 0, std, 1.0)
+    return moments.mean, np.where(moments.std > 0, moments.std, 1.0)

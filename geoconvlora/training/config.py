@@ -6,10 +6,19 @@ Paths in a configuration are relative to the current folder, as they are on the 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from geoconvlora.training.data_config import (
+    IGNORE,
+    DataConfig,
+    MixConfig,
+    ScenesConfig,
+    SplitConfig,
+    SyntheticConfig,
+    TilesConfig,
+)
 from geoconvlora.weights.card import (
     ClassInfo,
     EncoderName,
@@ -19,9 +28,6 @@ from geoconvlora.weights.card import (
     Scaling,
     TaskKind,
 )
-
-IGNORE = 255
-"""Mask value of pixels outside the loss and the metrics: invalid, or not labelled."""
 
 Size = EncoderName
 Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
@@ -72,124 +78,14 @@ class BandConfig(Frozen):
     """One input band; statistics that are left out are measured on the training pixels."""
 
     name: str
-    mean: float | None = None
-    std: float | None = Field(default=None, gt=0)
+    mean: float | None = Field(default=None, allow_inf_nan=False)
+    std: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _both_or_none(self) -> BandConfig:
         if (self.mean is None) != (self.std is None):
             raise ValueError("mean and std go together")
         return self
-
-
-class TilesConfig(Frozen):
-    """Folders of image tiles and label tiles; a pair has one stem, labels hold class ids.
-
-    Tiles larger than ``tile_size`` are cropped, smaller ones are padded with invalid pixels.
-    """
-
-    kind: Literal["tiles"]
-    images: Path
-    labels: Path
-    pattern: str = "*"
-    """Which rasters of the image folder count."""
-    label_suffix: str = ""
-    """What a label's stem has after its image's stem, such as ``_mask``."""
-    bands: tuple[int, ...] | None = None
-    """1-based bands of the images in the order of ``bands``; None: found by name."""
-    val_images: Path | None = None
-    val_labels: Path | None = None
-    """Folders for validation; None: a share of the tiles, see ``split``."""
-    label_values: dict[int, int] | None = None
-    """From the labels' values to class ids, such as ``{0: 0, 255: 1}``; None: values are ids."""
-    train_tiles: tuple[str, ...] | None = Field(default=None, min_length=1)
-    val_tiles: tuple[str, ...] | None = Field(default=None, min_length=1)
-    """Stems of the image tiles of the two parts; None: as ``split`` parts all tiles."""
-    samples_per_epoch: int | None = Field(default=None, ge=1)
-    """None: every training tile once."""
-
-    @model_validator(mode="after")
-    def _both_or_none(self) -> TilesConfig:
-        if (self.val_images is None) != (self.val_labels is None):
-            raise ValueError("val_images and val_labels go together")
-        if (self.train_tiles is None) != (self.val_tiles is None):
-            raise ValueError("train_tiles and val_tiles go together")
-        common = set(self.train_tiles or ()) & set(self.val_tiles or ())
-        if common and self.val_images is None:
-            raise ValueError(f"tile {min(common)} is both for training and for validation")
-        return self
-
-
-class SceneLabels(Frozen):
-    """One scene and the polygons that label it."""
-
-    image: Path
-    labels: Path
-    label_column: str | None = None
-    """Column with each polygon's class; None: every polygon is of class 1 (or an object)."""
-    class_map: dict[str, str] = Field(default_factory=dict)
-    """From the column's values to class names, where they differ."""
-    extent: Path | None = None
-    """Polygons within which the labels are complete; pixels outside are ignored."""
-    bands: tuple[int, ...] | None = None
-    """1-based bands of the image in the order of ``bands``; None: found by name."""
-    nodata: float | None = None
-
-
-class ScenesConfig(Frozen):
-    """Scenes with vector files of labels; random windows are drawn from each part of the split."""
-
-    kind: Literal["scenes"]
-    scenes: tuple[SceneLabels, ...] = Field(min_length=1)
-    boundary_width_m: float | None = Field(default=None, gt=0)
-    """Width of the boundary class inside an object's outline; None: one pixel of the network."""
-    samples_per_epoch: int = Field(default=1000, ge=1)
-    val_samples: int | None = Field(default=None, ge=1)
-    """Validation windows at most, spread evenly; None: all that tile the validation blocks."""
-
-
-class SyntheticConfig(Frozen):
-    """Landscapes that :mod:`geoconvlora.synthetic` draws; no sample is ever repeated."""
-
-    kind: Literal["synthetic"]
-    seed: int = Field(default=0, ge=0, lt=2**16)
-    """Runs with different seeds see different landscapes."""
-    samples_per_epoch: int = Field(default=2000, ge=1)
-    val_samples: int = Field(default=128, ge=1)
-    upscale: int = Field(default=2, ge=1)
-    """Network pixels along a sensor pixel."""
-
-
-class WeightedSource(Frozen):
-    """One source of a mix, drawn in proportion to its weight."""
-
-    weight: float = Field(default=1.0, gt=0)
-    source: Annotated[TilesConfig | ScenesConfig | SyntheticConfig, Field(discriminator="kind")]
-
-
-class MixConfig(Frozen):
-    """Several sources in one run; validation takes the validation samples of all."""
-
-    kind: Literal["mix"]
-    sources: tuple[WeightedSource, ...] = Field(min_length=1)
-    samples_per_epoch: int = Field(default=2000, ge=1)
-
-
-DataConfig = Annotated[
-    TilesConfig | ScenesConfig | SyntheticConfig | MixConfig, Field(discriminator="kind")
-]
-
-
-class SplitConfig(Frozen):
-    """Which part of the labelled pixels is kept for validation."""
-
-    fraction: float = Field(default=0.2, gt=0, lt=1)
-    block_size_m: float | None = Field(default=None, gt=0)
-    """Side of the scene's blocks that go to one part as a whole; None: four tiles, or less where
-    the labels would fill fewer than eight blocks."""
-    buffer_m: float = Field(default=0.0, ge=0)
-    """Training pixels keep this distance from validation blocks."""
-    seed: int = Field(default=0, ge=0)
 
 
 class OptimConfig(Frozen):
@@ -228,6 +124,14 @@ class AugmentConfig(Frozen):
     """Largest shift of all bands together, in standard deviations."""
     contrast: float = Field(default=0.0, ge=0, lt=1)
     """Largest relative change of the spread about the mean."""
+    band_brightness: float = Field(default=0.0, ge=0)
+    """Largest shift of each band by itself, in standard deviations."""
+    band_contrast: float = Field(default=0.0, ge=0, lt=1)
+    """Largest relative change of each band's spread by itself."""
+    band_drop: float = Field(default=0.0, ge=0, lt=1)
+    """Probability with which a band is set to its mean; one band always stays."""
+    scale: float = Field(default=0.0, ge=0, le=3)
+    """Largest enlargement: 0.5 shows the ground up to 1.5 times as large, or as small."""
 
 
 class TrainConfig(Frozen):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geoconvlora.errors import LabelError
+from geoconvlora.training.rasters import is_raster, rasters_in
 
 if TYPE_CHECKING:
     from pandas import Series
@@ -21,32 +22,6 @@ COLORS = (
     "#bdbdbd", "#7fbf3f", "#5d4037", "#1f78b4", "#e31a1c", "#ff7f00", "#6a3d9a", "#b15928",
     "#ffd92f", "#a6cee3", "#fb9a99", "#33a02c",
 )  # fmt: skip
-
-
-def data_section(images: Path, labels: Path, label_column: str | None) -> dict[str, Any]:
-    """The ``data`` section for two paths.
-
-    Args:
-        images: A folder of tiles, or a scene.
-        labels: A folder of label tiles, or a vector file.
-        label_column: Column of the vector file with the classes.
-
-    Raises:
-        LabelError: A path is missing, or the two do not go together.
-    """
-    for path in (images, labels):
-        if not path.exists():
-            raise LabelError(f"{path}: there is no such file or folder")
-    if images.is_dir() and labels.is_dir():
-        if label_column is not None:
-            raise LabelError("--label-column is for vector files; label tiles hold class ids")
-        return {"kind": "tiles", "images": images, "labels": labels}
-    if images.is_dir() or labels.is_dir():
-        raise LabelError(
-            f"{images} and {labels}: give two folders of tiles, or a scene and a vector file"
-        )
-    scene = {"image": images, "labels": labels, "label_column": label_column}
-    return {"kind": "scenes", "scenes": [scene]}
 
 
 def defaults_for(data: dict[str, Any]) -> dict[str, Any]:
@@ -76,6 +51,9 @@ def defaults_for(data: dict[str, Any]) -> dict[str, Any]:
         return {**common, **_first_tile(data["images"]), "classes": _classes(names)}
     scene = data["scenes"][0]
     bands = _bands_of_scene(scene["image"])
+    if is_raster(scene["labels"]):
+        names = _names_of_raster(scene["labels"])
+        return {**common, "bands": bands, "classes": _classes(names)}
     if scene["label_column"] is None:
         names = ["background", "field", "boundary"]
         rule = {"interior": 1, "boundary": 2}
@@ -138,8 +116,8 @@ def _whole_numbers(found: Series, labels: Path) -> list[str]:
 
 
 def _names_of_tiles(labels: Path) -> list[str]:
-    from geoconvlora.training.config import IGNORE
-    from geoconvlora.training.tile_pool import rasters_in, read_label
+    from geoconvlora.training.data_config import IGNORE
+    from geoconvlora.training.tile_pair import read_label
 
     values: set[int] = set()
     for path in rasters_in(labels):
@@ -147,14 +125,40 @@ def _names_of_tiles(labels: Path) -> list[str]:
     values.discard(IGNORE)
     if not values:
         raise LabelError(f"{labels} holds no label tile with a class id")
+    return _names_of_ids(values, f"{labels}: the label tiles hold", "label_values")
+
+
+def _names_of_raster(labels: Path) -> list[str]:
+    from geoconvlora.scenes import open_scene
+    from geoconvlora.scenes.sampling import row_windows
+
+    values: set[float] = set()
+    with open_scene(labels) as raster:
+        for window in row_windows(raster):
+            read = raster.read(window)
+            values.update(np.unique(read.values[0][read.valid]).tolist())
+            if len(values) > _MAX_CLASSES:
+                break
+    if len(values) > _MAX_CLASSES or any(v % 1 or v < 0 or v > _MAX_CLASSES for v in values):
+        raise LabelError(
+            f"{labels} holds more than class ids, which are whole numbers from 0 to "
+            f"{_MAX_CLASSES}: is it the raster with the labels?"
+        )
+    if not values:
+        raise LabelError(f"{labels} holds no pixel with a class id")
+    return _names_of_ids({int(v) for v in values}, f"{labels} holds", "class_map")
+
+
+def _names_of_ids(values: set[int], what: str, way_to_map: str) -> list[str]:
+    """Background and a class for each id up to the highest."""
     highest = max(values | {1})
     if len(values) == 1 or not values.issuperset(range(1, highest + 1)):
         found = ", ".join(str(value) for value in sorted(values))
         made_up = "1" if highest == 1 else f"1 to {highest}"
         warnings.warn(
-            f"{labels}: the label tiles hold the {'ids' if len(values) > 1 else 'id'} {found} and "
+            f"{what} the {'ids' if len(values) > 1 else 'id'} {found} and "
             f"no other, but the model gets background and class {made_up}: if that is not meant, "
-            "name the classes in a CONFIG.yaml, and map values to them with label_values",
+            f"name the classes in a CONFIG.yaml, and map values to them with {way_to_map}",
             UserWarning,
             stacklevel=2,
         )
@@ -170,7 +174,7 @@ def _bands_of_scene(image: Path) -> list[dict[str, str]]:
 
 def _first_tile(images: Path) -> dict[str, Any]:
     """Bands and the network's tile size, as the first image has them."""
-    from geoconvlora.training.tile_pool import describe_tile, rasters_in
+    from geoconvlora.training.tile_pair import describe_tile
 
     paths = rasters_in(images)
     if not paths:

@@ -4,22 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import shapely
-from affine import Affine
+from geopandas import GeoDataFrame
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from rasterio.features import rasterize
 
 from geoconvlora.errors import LabelError
 from geoconvlora.scenes import Window
-from geoconvlora.training.config import IGNORE, SceneLabels, TrainConfig
+from geoconvlora.training.burn import PixelPolygons, to_pixels
+from geoconvlora.training.config import TrainConfig
+from geoconvlora.training.data_config import IGNORE, Overlaps, SceneLabels, ScenesConfig
 from geoconvlora.training.label_file import read_polygons
-from geoconvlora.weights.card import ClassInfo, InstanceRule
+from geoconvlora.training.label_raster import RasterLabels
+from geoconvlora.training.label_values import class_ids
+from geoconvlora.training.rasters import is_raster
+from geoconvlora.weights.card import InstanceRule
 
 BACKGROUND = 0
 """Class of labelled ground that no polygon covers."""
+
+
+class Labels(Protocol):
+    """Labels of a whole scene, window by window.
+
+    A window holds exactly what the same part of the whole scene holds.
+    """
+
+    on_scene: bool
+    """Whether any label lies on the scene."""
+
+    def burn(self, window: Window) -> NDArray[np.uint8]:
+        """The (h, w) class ids of a window; 255 where nothing is known."""
+
+    def labelled_area(self, window: Window) -> float:
+        """About how many pixels of a window are labelled."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +55,13 @@ class BoundaryRule:
 class LabelMap:
     """Polygons in pixel coordinates of a grid; windows are burnt from them on demand.
 
-    A window holds exactly what the same part of the whole scene holds. Where polygons overlap, the
-    smaller one lies on top.
-
     Args:
-        polygons: (N,) polygons in the coordinates of the grid's CRS.
+        polygons: (N,) polygons in the coordinates of the grid's CRS; later ones lie on top.
         classes: (N,) class ids.
         geobox: The grid.
         extent: Polygons within which labels are complete; None: everywhere.
         boundary: Makes objects' outlines a class of their own; None for plain classes.
+        all_touched: Burn all pixels that a polygon touches, not only those whose centre it covers.
     """
 
     def __init__(
@@ -53,14 +72,18 @@ class LabelMap:
         *,
         extent: NDArray[np.object_] | None = None,
         boundary: BoundaryRule | None = None,
+        all_touched: bool = False,
     ) -> None:
-        to_pixels = ~geobox.affine
-        order = np.argsort(-shapely.area(polygons), kind="stable")
-        self._polygons = _transformed(polygons[order], to_pixels)
-        self._classes = np.concatenate([[BACKGROUND], classes[order]]).astype(np.uint8)
-        self._tree = shapely.STRtree(self._polygons)
-        self._extent = None if extent is None else _transformed(extent, to_pixels)
+        self._polygons = PixelPolygons(to_pixels(polygons, geobox), all_touched=all_touched)
+        self._classes = np.concatenate([[BACKGROUND], classes]).astype(np.uint8)
+        self._extent = None if extent is None else PixelPolygons(to_pixels(extent, geobox))
         self._boundary = boundary
+        footprint = shapely.Polygon(geobox.extent.exterior.coords)
+        self.on_scene = all(
+            bool(shapely.intersects(footprint, shapes).any())
+            for shapes in (polygons, extent)
+            if shapes is not None
+        )
 
     def burn(self, window: Window) -> NDArray[np.uint8]:
         """The (h, w) class ids of a window; 255 outside the extent."""
@@ -71,114 +94,132 @@ class LabelMap:
             window.height + 2 * margin,
             window.width + 2 * margin,
         )
-        numbers = self._numbers(wide)
+        numbers = self._polygons.numbers(wide)
         mask = self._classes[numbers]
         if self._boundary is not None:
             outline = _outline(numbers, margin) & (mask == self._boundary.interior)
             mask[outline] = self._boundary.boundary
         mask = mask[margin : margin + window.height, margin : margin + window.width]
         if self._extent is not None:
-            mask = np.where(_burnt(self._extent, window), mask, np.uint8(IGNORE))
+            mask = np.where(self._extent.covers(window), mask, np.uint8(IGNORE))
         return mask
 
     def labelled_area(self, window: Window) -> float:
         """Pixels of a window that lie within the extent, by area."""
-        box = _box(window)
         if self._extent is None:
-            return float(box.area)
-        return float(shapely.area(shapely.intersection(self._extent, box)).sum())
-
-    def _numbers(self, window: Window) -> NDArray[np.int32]:
-        """Polygons' places in the list, from 1; 0 where there is none."""
-        shape = (window.height, window.width)
-        hits = np.sort(self._tree.query(_box(window)))
-        if len(hits) == 0:
-            return np.zeros(shape, dtype=np.int32)
-        numbers: NDArray[np.int32] = rasterize(
-            ((self._polygons[hit], int(hit) + 1) for hit in hits),
-            out_shape=shape,
-            transform=Affine.translation(window.column, window.row),
-            dtype=np.int32,
-        )
-        return numbers
+            return float(window.height * window.width)
+        return self._extent.area(window)
 
 
 def open_labels(
     config: TrainConfig,
+    data: ScenesConfig,
     source: SceneLabels,
     geobox: GeoBox,
     *,
     gsd_m: float,
-    boundary_width_m: float | None = None,
-) -> LabelMap:
-    """Read a scene's label polygons onto its prediction grid.
+) -> Labels:
+    """Read a scene's labels onto its prediction grid.
 
     Args:
         config: Names the classes and the rule of instances.
+        data: Says how polygons are burnt.
         source: The scene and its label files.
         geobox: The prediction grid.
         gsd_m: Its pixel size.
-        boundary_width_m: Of instances' boundary class; None: one pixel.
 
     Raises:
-        LabelError: A file cannot be read or has no CRS or no polygon, a class is not named in the
-            configuration, or no label lies on the scene.
+        LabelError: A file cannot be read or has no CRS or no polygon, or a class is not named in
+            the configuration.
     """
-    frame = read_polygons(source.labels, geobox)
-    names = None
-    if source.label_column is not None:
-        if source.label_column not in frame.columns:
-            columns = ", ".join(str(c) for c in frame.columns if c != "geometry")
-            raise LabelError(
-                f"{source.labels} has no column {source.label_column!r}: its columns are {columns}"
-            )
-        names = [str(value) for value in frame[source.label_column]]
-    ids = _class_ids(names, len(frame), config.classes, config.instances, source)
+    extent = _read_extent(source, geobox)
+    if is_raster(source.labels):
+        pixels = None if extent is None else PixelPolygons(to_pixels(extent, geobox))
+        return RasterLabels(source, geobox, config.classes, extent=pixels)
+    frame = read_polygons(source.labels, geobox, layer=source.label_layer)
     polygons = frame.geometry.to_numpy()
-    footprint = shapely.Polygon(geobox.extent.exterior.coords)
-    if not shapely.intersects(footprint, polygons).any():
-        raise LabelError(
-            f"{source.labels}: none of its {len(polygons)} polygons lies on {source.image}: are "
-            "both of the same place, and is the CRS of each right?"
-        )
-    extent = None
-    if source.extent is not None:
-        extent = read_polygons(source.extent, geobox).geometry.to_numpy()
-    boundary = _boundary(config.instances, boundary_width_m, gsd_m)
-    return LabelMap(polygons, ids, geobox, extent=extent, boundary=boundary)
+    interior = config.instances.interior if config.instances else 1
+    if source.label_column is None:
+        ids = np.full(len(frame), interior, dtype=np.uint8)
+    else:
+        ids = class_ids(_column(frame, source.label_column, source), source, config.classes)
+    order = burn_order(polygons, data.overlaps, _priority(frame, data, source))
+    return LabelMap(
+        polygons[order],
+        ids[order],
+        geobox,
+        extent=extent,
+        boundary=_boundary(config.instances, data, gsd_m),
+        all_touched=data.all_touched,
+    )
 
 
-def _class_ids(
-    names: Sequence[str] | None,
-    count: int,
-    classes: Sequence[ClassInfo],
-    instances: InstanceRule | None,
-    source: SceneLabels,
-) -> NDArray[np.uint8]:
-    if names is None:
-        return np.full(count, instances.interior if instances else 1, dtype=np.uint8)
-    # A column of class ids needs no map; names come first, as they may be numbers that are not the
-    # ids. 3.0 is how a column with gaps stores 3.
-    known = {text: c.id for c in classes for text in (str(c.id), f"{c.id}.0")}
-    known |= {text: c.id for c in classes for text in (c.name, f"{c.name}.0")}
-    named = [source.class_map.get(name, name) for name in names]
-    unknown = sorted({name for name, to in zip(names, named, strict=True) if to not in known})
-    if unknown:
+def burn_order(
+    polygons: NDArray[np.object_], rule: Overlaps, priority: NDArray[np.float64] | None = None
+) -> NDArray[np.int64]:
+    """The order in which polygons are burnt so that the rule's choice lies on top.
+
+    Args:
+        polygons: (N,), in the file's order.
+        rule: See :class:`ScenesConfig`.
+        priority: (N,), for the rule ``priority``; of equal ones the smaller polygon lies on top.
+    """
+    by_area = np.argsort(-shapely.area(polygons), kind="stable")
+    match rule:
+        case "smaller":
+            return by_area
+        case "larger":
+            return by_area[::-1]
+        case "later":
+            return np.arange(len(polygons))
+        case "earlier":
+            return np.arange(len(polygons))[::-1]
+        case "priority":
+            assert priority is not None
+            return by_area[np.argsort(priority[by_area], kind="stable")]
+
+
+def _read_extent(source: SceneLabels, geobox: GeoBox) -> NDArray[np.object_] | None:
+    """Where labels are complete, without overlaps."""
+    if source.extent is None:
+        return None
+    polygons = read_polygons(source.extent, geobox, layer=source.extent_layer).geometry.to_numpy()
+    return np.asarray(shapely.get_parts(shapely.union_all(polygons)))
+
+
+def _column(frame: GeoDataFrame, column: str, source: SceneLabels) -> Sequence[object]:
+    if column not in frame.columns or column == frame.geometry.name:
+        columns = ", ".join(str(c) for c in frame.columns if c != frame.geometry.name)
+        raise LabelError(f"{source.labels} has no column {column!r}: its columns are {columns}")
+    return list(frame[column])
+
+
+def _priority(
+    frame: GeoDataFrame, data: ScenesConfig, source: SceneLabels
+) -> NDArray[np.float64] | None:
+    if data.priority_column is None:
+        return None
+    values = _column(frame, data.priority_column, source)
+    try:
+        numbers = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        numbers = np.full(len(values), np.nan)
+    if not np.isfinite(numbers).all():
         raise LabelError(
-            f"{source.labels}: column {source.label_column!r} holds "
-            f"{', '.join(repr(u) for u in unknown[:10])}, which the configuration does not name: "
-            f"its classes are {', '.join(c.name for c in classes)}; add them, or map the values "
-            "with class_map"
+            f"{source.labels}: the column {data.priority_column!r} holds what is no number; "
+            "priorities are numbers, of which the highest lies on top"
         )
-    return np.array([known[name] for name in named], dtype=np.uint8)
+    return numbers
 
 
 def _boundary(
-    instances: InstanceRule | None, width_m: float | None, gsd_m: float
+    instances: InstanceRule | None, data: ScenesConfig, gsd_m: float
 ) -> BoundaryRule | None:
     if instances is None:
         return None
-    thickness = 1 if width_m is None else max(1, round(width_m / gsd_m))
+    thickness = data.boundary_width_px or 1
+    if data.boundary_width_m is not None:
+        thickness = max(1, round(data.boundary_width_m / gsd_m))
     return BoundaryRule(instances.interior, instances.boundary, thickness)
 
 
@@ -193,27 +234,3 @@ def _outline(numbers: NDArray[np.int32], thickness: int) -> NDArray[np.bool_]:
             edge[step:] |= differs
             edge[:-step] |= differs
     return near
-
-
-def _burnt(polygons: NDArray[np.object_], window: Window) -> NDArray[np.bool_]:
-    inside: NDArray[np.uint8] = rasterize(
-        polygons,
-        out_shape=(window.height, window.width),
-        transform=Affine.translation(window.column, window.row),
-        dtype=np.uint8,
-    )
-    return inside.astype(np.bool_)
-
-
-def _box(window: Window) -> shapely.Polygon:
-    box: shapely.Polygon = shapely.box(
-        window.column, window.row, window.column + window.width, window.row + window.height
-    )
-    return box
-
-
-def _transformed(polygons: NDArray[np.object_], affine: Affine) -> NDArray[np.object_]:
-    matrix = np.array([[affine.a, affine.b], [affine.d, affine.e]])
-    offset = np.array([affine.c, affine.f])
-    moved: NDArray[np.object_] = shapely.transform(polygons, lambda xy: xy @ matrix.T + offset)
-    return moved

@@ -31,6 +31,7 @@ from geoconvlora.training.export import export, load_best
 from geoconvlora.training.folder import RunFolder
 from geoconvlora.training.precision import choose_device, choose_precision
 from geoconvlora.training.sources import open_sources
+from geoconvlora.training.split_file import save_split
 from geoconvlora.training.task import ConvLoRASegmentation
 
 
@@ -113,6 +114,7 @@ def train(
             seconds=time.monotonic() - started,
         )
     folder.prepare(config, resume=resume)
+    save_split(sources.split, config, folder.path)
     data = SegmentationDataModule(
         sources.train,
         sources.val,

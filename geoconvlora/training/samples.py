@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
-from geoconvlora.training.config import IGNORE
+from geoconvlora.training.data_config import IGNORE
 
 TorchSample = dict[str, torch.Tensor]
 
@@ -30,6 +30,10 @@ class Sample:
     """(H, W) class ids; 255 is ignored."""
     valid: NDArray[np.bool_]
     """(H, W), False where the image has no data."""
+
+    def cut(self, place: tuple[slice, slice]) -> Sample:
+        """Some rows and columns of the sample."""
+        return Sample(self.image[:, *place], self.mask[place], self.valid[place])
 
     def to_torch(self) -> TorchSample:
         """Torchgeo's sample: ``image`` (C, H, W), ``mask`` (H, W) int64, ``valid`` (H, W) bool."""

@@ -1,120 +1,130 @@
-"""Training samples from scenes and vector files of labels."""
+"""Training samples from scenes and their labels."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geoconvlora.errors import LabelError
-from geoconvlora.scenes import (
-    Normaliser,
-    PredictionGrid,
-    Scene,
-    Window,
-    fit_normaliser,
-    open_scene,
-    read_grid,
-)
-from geoconvlora.training.config import IGNORE, SceneLabels, ScenesConfig, TrainConfig
-from geoconvlora.training.labels import LabelMap, open_labels
-from geoconvlora.training.samples import Sample
-from geoconvlora.training.split import SceneSplit, split_scene, tiles_of
-from geoconvlora.weights.card import Band
+from geoconvlora.scenes import Window
+from geoconvlora.training.cells import Block, Cells
+from geoconvlora.training.config import TrainConfig
+from geoconvlora.training.data_config import IGNORE, ScenesConfig
+from geoconvlora.training.labelled_scene import PartedScene, open_labelled_scenes
+from geoconvlora.training.labels import BACKGROUND
+from geoconvlora.training.rasters import is_raster
+from geoconvlora.training.samples import Pool, Sample
+from geoconvlora.training.scene_split import split_scenes
+from geoconvlora.training.split import PARTS, Part
+from geoconvlora.training.split_record import SplitRecord
+from geoconvlora.training.survey import Survey, Surveyed, count_classes
+from geoconvlora.training.windows import pieces_of, tiles_of, window_around
 
-_TRIES = 8
-_MIN_LABELLED = 0.2
-"""Share of a training window that should be labelled; failing that, the best try is taken."""
+_SAMPLES_PER_EPOCH = 1000
+_CELLS_A_TILE = 2
+"""Along a side: windows are drawn around cells, whose labels are counted once."""
 
 
-@dataclass(frozen=True)
-class LabelledScene:
-    """One scene with its labels, its split and its way to scaled values."""
+class RandomWindows:
+    """Random windows of the training part, in proportion to its labelled pixels.
 
-    scene: Scene
-    grid: PredictionGrid
-    scaler: Normaliser
-    labels: LabelMap
-    split: SceneSplit
-
-    def train_mask(self, window: Window) -> NDArray[np.uint8]:
-        """Labels of a window, 255 outside the training part."""
-        return self._mask(window, self.split.train_pixels(window))
-
-    def val_mask(self, window: Window) -> NDArray[np.uint8]:
-        """Labels of a window, 255 outside the validation part."""
-        return self._mask(window, self.split.val_pixels(window))
-
-    def sample(self, window: Window, mask: NDArray[np.uint8], part: NDArray[np.bool_]) -> Sample:
-        """The window's sample; what is outside the part is as invalid as nodata."""
-        image, valid = read_grid(self.scene, self.grid, window, self.scaler)
-        return Sample(image, mask, valid & part)
-
-    def _mask(self, window: Window, part: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        return np.where(part, self.labels.burn(window), np.uint8(IGNORE))
-
-
-class _Candidate(NamedTuple):
-    scene: LabelledScene
-    window: Window
-    mask: NDArray[np.uint8]
-    labelled: float
-
-
-class SceneTrainPool:
-    """Random windows of the scenes' training blocks, in proportion to their labelled area."""
+    Args:
+        cells: Of the training part.
+        tile_px: Side of a window.
+        length: Samples in an epoch.
+        seed: Of the choice.
+        balanced: Choose a class first, each as often as the others, and then a place where it is.
+        empty_windows: Share that is kept of the windows with nothing but background.
+    """
 
     def __init__(
-        self, scenes: Sequence[LabelledScene], tile_px: int, length: int, seed: int
+        self,
+        cells: Cells,
+        tile_px: int,
+        length: int,
+        seed: int,
+        *,
+        balanced: bool,
+        empty_windows: float,
     ) -> None:
-        self._scenes = scenes
-        self._blocks = [(scene, block) for scene in scenes for block in scene.split.train]
-        areas = np.array([scene.labels.labelled_area(block) for scene, block in self._blocks])
-        self._shares = areas / areas.sum()
+        self._cells = cells
+        counts = cells.class_pixels().astype(np.float64)
+        weights = counts.T if balanced else counts.sum(axis=1)[None]
+        present = weights[weights.any(axis=1)]
+        self._shares = np.cumsum(present / present.sum(axis=1, keepdims=True), axis=1)
+        foreground = counts[:, 1:].sum(axis=1)
+        self._foreground = np.cumsum(foreground / max(1, foreground.sum()))
         self._tile_px = tile_px
         self._length = length
+        self._seed = seed
+        self._empty_windows = empty_windows
+
+    def __len__(self) -> int:
+        return self._length
+
+    def draw(self, key: int) -> Sample:
+        """The window that the key's own random numbers choose."""
+        rng = np.random.default_rng((self._seed, key))
+        sample = self._around(self._shares[int(rng.integers(len(self._shares)))], rng)
+        if rng.random() >= self._empty_windows and _is_empty(sample) and self._foreground[-1]:
+            sample = self._around(self._foreground, rng)
+        return sample
+
+    def _around(self, shares: NDArray[np.float64], rng: np.random.Generator) -> Sample:
+        place = int(np.searchsorted(shares, rng.random() * shares[-1], side="right"))
+        block, cell = self._cells.at(min(place, len(self._cells) - 1))
+        window = window_around(cell, block.window, self._tile_px, rng)
+        return block.scene.sample("train", window)
+
+
+class GridWindows:
+    """Windows in rows and columns, each once a round, in an order of its own each round.
+
+    Args:
+        windows: Of the training part.
+        length: Samples in an epoch; None: all windows.
+        seed: Of the orders.
+    """
+
+    def __init__(
+        self, windows: Sequence[tuple[PartedScene, Window]], length: int | None, seed: int
+    ) -> None:
+        self._windows = windows
+        self._length = length or len(windows)
         self._seed = seed
 
     def __len__(self) -> int:
         return self._length
 
     def draw(self, key: int) -> Sample:
-        """A window of a random block, well labelled where that is found soon."""
-        rng = np.random.default_rng((self._seed, key))
-        best = self._candidate(rng)
-        for _ in range(_TRIES - 1):
-            if best.labelled >= _MIN_LABELLED:
-                break
-            best = max(best, self._candidate(rng), key=lambda candidate: candidate.labelled)
-        part = best.scene.split.train_pixels(best.window)
-        return best.scene.sample(best.window, best.mask, part)
-
-    def _candidate(self, rng: np.random.Generator) -> _Candidate:
-        scene, block = self._blocks[int(rng.choice(len(self._blocks), p=self._shares))]
-        window = _window_in(block, self._tile_px, rng)
-        mask = scene.train_mask(window)
-        return _Candidate(scene, window, mask, float(np.mean(mask != IGNORE)))
+        """The window that the key's round has at its place."""
+        turn, place = divmod(key, len(self._windows))
+        order = np.random.default_rng((self._seed, turn)).permutation(len(self._windows))
+        scene, window = self._windows[int(order[place])]
+        return scene.sample("train", window)
 
 
-class SceneValPool:
-    """Windows that tile the scenes' validation blocks."""
+class TiledWindows:
+    """Windows that tile the blocks of a held-out part.
+
+    Args:
+        scenes: All scenes.
+        part: Validation or test.
+        tile_px: Side of a window.
+        limit: Windows at most, spread evenly; None: all.
+    """
 
     def __init__(
-        self, scenes: Sequence[LabelledScene], tile_px: int, limit: int | None = None
+        self, scenes: Sequence[PartedScene], part: Part, tile_px: int, limit: int | None = None
     ) -> None:
-        windows = [
-            (scene, window)
-            for scene in scenes
-            for block in scene.split.val
-            for window in tiles_of(block, tile_px)
-            if (scene.val_mask(window) != IGNORE).any()
-        ]
+        windows = list(_tiles(scenes, part, tile_px))
         if limit is not None and limit < len(windows):
             windows = [windows[len(windows) * i // limit] for i in range(limit)]
         self._windows = windows
+        self._part = part
 
     def __len__(self) -> int:
         return len(self._windows)
@@ -122,60 +132,109 @@ class SceneValPool:
     def draw(self, key: int) -> Sample:
         """The window at this place."""
         scene, window = self._windows[key]
-        return scene.sample(window, scene.val_mask(window), scene.split.val_pixels(window))
+        return scene.sample(self._part, window)
 
 
-def open_scene_pools(
-    config: TrainConfig, data: ScenesConfig
-) -> tuple[SceneTrainPool, SceneValPool]:
-    """Open scenes and labels, and split each scene into blocks.
+class ScenePools(NamedTuple):
+    """All parts of a set of scenes."""
+
+    train: Surveyed
+    val: Surveyed
+    test: Pool
+    split: SplitRecord
+
+
+def open_scene_pools(config: TrainConfig, data: ScenesConfig) -> ScenePools:
+    """Open scenes and labels, split their ground, and survey it: every pixel is read once.
 
     Raises:
         SceneError: A scene cannot be read.
         BandError: A scene's bands do not fit.
         LabelError: Labels cannot be used, or are too few for a split.
+        ConfigError: The resolutions differ and none is asked for, or a scene that the split names
+            is not there.
     """
-    scenes = [_open(config, data, source) for source in data.scenes]
-    train = SceneTrainPool(scenes, config.tile_size, data.samples_per_epoch, config.seed)
-    return train, SceneValPool(scenes, config.tile_size, data.val_samples)
+    scenes = split_scenes(config, open_labelled_scenes(config, data))
+    cells, train = _surveyed(config, scenes, "train")
+    _, val = _surveyed(config, scenes, "val")
+    _, test = _surveyed(config, scenes, "test")
+    counts = {"train": train, "val": val, "test": test}
+    record = SplitRecord(
+        scenes=tuple(scenes),
+        class_pixels={part: tuple(counts[part].class_pixels.tolist()) for part in PARTS},
+    )
+    tile_px, limit = config.tile_size, data.val_samples
+    return ScenePools(
+        Surveyed(_train_pool(config, data, scenes, cells), train),
+        Surveyed(TiledWindows(scenes, "val", tile_px, limit), val),
+        TiledWindows(scenes, "test", tile_px),
+        record,
+    )
 
 
-def _open(config: TrainConfig, data: ScenesConfig, source: SceneLabels) -> LabelledScene:
-    plain = [Band(name=band.name, mean=0, std=1) for band in config.bands]
-    scene = open_scene(
-        source.image,
-        wanted=[band.name for band in plain],
-        bands=source.bands,
-        nodata=source.nodata,
-    )
-    grid = PredictionGrid.for_scene(scene, config.resolution)
-    gsd_m = scene.gsd_m * grid.zoom_out / grid.zoom_in
-    labels = open_labels(
-        config, source, grid.geobox, gsd_m=gsd_m, boundary_width_m=data.boundary_width_m
-    )
-    block_m = config.split.block_size_m
-    split = split_scene(
-        grid.height,
-        grid.width,
-        labelled_area=labels.labelled_area,
-        fraction=config.split.fraction,
-        tile_px=config.tile_size,
-        block_px=None if block_m is None else max(1, round(block_m / gsd_m)),
-        buffer_px=round(config.split.buffer_m / gsd_m),
-        seed=config.split.seed,
-    )
-    if split is None:
-        raise LabelError(
-            f"{source.labels}: the labelled ground of {source.image} fills a single block, which "
-            "cannot be split into training and validation: label more, or lower split.block_size_m"
+def _train_pool(
+    config: TrainConfig, data: ScenesConfig, scenes: Sequence[PartedScene], cells: Cells
+) -> Pool:
+    if len(cells) == 0:
+        return GridWindows([], None, config.seed)
+    if data.sampling != "grid":
+        return RandomWindows(
+            cells,
+            config.tile_size,
+            data.samples_per_epoch or _SAMPLES_PER_EPOCH,
+            config.seed,
+            balanced=data.sampling == "balanced",
+            empty_windows=data.empty_windows,
         )
-    return LabelledScene(scene, grid, fit_normaliser(config.scaling, plain, scene), labels, split)
+    windows = list(_tiles(scenes, "train", config.tile_size, data.overlap))
+    rng = np.random.default_rng(config.seed)
+    kept = [
+        (scene, window)
+        for (scene, window), number in zip(windows, rng.random(len(windows)), strict=True)
+        if number < data.empty_windows or not _is_background(scene.mask("train", window))
+    ]
+    return GridWindows(kept or windows, data.samples_per_epoch, config.seed)
 
 
-def _window_in(block: Window, tile_px: int, rng: np.random.Generator) -> Window:
-    """A tile within a block; where the block is smaller, one that holds it."""
-    starts = []
-    for start, size in ((block.row, block.height), (block.column, block.width)):
-        low, high = sorted((start, start + size - tile_px))
-        starts.append(int(rng.integers(low, high + 1)))
-    return Window(starts[0], starts[1], tile_px, tile_px)
+def _surveyed(
+    config: TrainConfig, scenes: Sequence[PartedScene], part: Part
+) -> tuple[Cells, Survey]:
+    """The cells of a part with labels, and the survey of all its pixels."""
+    classes = len(config.classes)
+    cells = Cells(classes)
+
+    def samples() -> Iterator[Sample]:
+        for scene in scenes:
+            for block in scene.split.blocks[part]:
+                cells.add_block(Block(scene, block))
+                for piece in pieces_of(block):
+                    sample = scene.sample(part, piece)
+                    for cell in pieces_of(piece, config.tile_size // _CELLS_A_TILE):
+                        counts = count_classes(sample.cut(cell.slices_within(piece)), classes)
+                        if counts.any():
+                            cells.add(cell, counts)
+                    yield sample
+
+    survey = Survey.of(samples(), len(config.bands), classes)
+    if any(not is_raster(scene.labelled.source.labels) for scene in scenes):
+        survey = replace(survey, may_lack=frozenset({BACKGROUND}))
+    return cells, survey
+
+
+def _tiles(
+    scenes: Sequence[PartedScene], part: Part, tile_px: int, overlap: int = 0
+) -> Iterator[tuple[PartedScene, Window]]:
+    """Windows that tile the blocks of a part and hold labels."""
+    for scene in scenes:
+        for block in scene.split.blocks[part]:
+            for window in tiles_of(block, tile_px, overlap):
+                if (scene.mask(part, window) != IGNORE).any():
+                    yield scene, window
+
+
+def _is_background(mask: NDArray[np.uint8]) -> bool:
+    return not ((mask != BACKGROUND) & (mask != IGNORE)).any()
+
+
+def _is_empty(sample: Sample) -> bool:
+    return _is_background(sample.mask[sample.valid])

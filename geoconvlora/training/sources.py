@@ -4,25 +4,24 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
-from geoconvlora.errors import LabelError
-from geoconvlora.training.config import (
+from geoconvlora.training.config import TrainConfig
+from geoconvlora.training.data_config import (
     MixConfig,
     ScenesConfig,
     SyntheticConfig,
     TilesConfig,
-    TrainConfig,
 )
 from geoconvlora.training.normalise import NormalisedPool
 from geoconvlora.training.samples import ChainedPool, MixedPool, Pool
 from geoconvlora.training.scene_pool import open_scene_pools
+from geoconvlora.training.split_record import SplitRecord
+from geoconvlora.training.survey import Survey, Surveyed, check_classes, measured_bands
 from geoconvlora.training.synthetic_pool import SyntheticPool
 from geoconvlora.training.tile_pool import open_tile_pools
 from geoconvlora.weights.card import Band
 
-_STATISTICS_SAMPLES = 256
-"""Training samples that statistics are measured on."""
+_DRAWN = 256
+"""Synthetic samples that statistics are measured on."""
 
 
 class Sources(NamedTuple):
@@ -31,24 +30,38 @@ class Sources(NamedTuple):
     train: Pool
     val: Pool
     bands: tuple[Band, ...]
+    test: Pool
+    """What the run keeps for ``evaluate``; maybe empty."""
+    split: SplitRecord
+    """What ground, or which tiles, are of which part."""
 
 
 def open_sources(config: TrainConfig) -> Sources:
     """Open the data that a configuration names, and measure statistics that it leaves out.
 
     Raises:
-        SceneError: An image cannot be read.
+        SceneError: An image cannot be read, or its statistics are not numbers.
         BandError: An image's bands do not fit the configuration's.
-        LabelError: Labels cannot be used.
+        LabelError: Labels cannot be used, or a part lacks what it needs.
+        ConfigError: The split names a scene that is not there, or resolutions differ.
     """
-    train, val = _pools(config, config.data)
-    if len(val) == 0:
-        raise LabelError(
-            "no pixel of the validation part is labelled: raise split.fraction, or take another "
-            "split.seed"
-        )
-    bands = _given_bands(config) or _measured_bands(config, train)
-    return Sources(NormalisedPool(train, bands), NormalisedPool(val, bands), bands)
+    train, val, test, split = _parts(config, config.data)
+    check_classes(config, train.survey, val.survey)
+    bands = _given_bands(config) or measured_bands(config, train.survey)
+    return Sources(
+        NormalisedPool(train, bands),
+        NormalisedPool(val, bands),
+        bands,
+        NormalisedPool(test, bands),
+        split,
+    )
+
+
+class _Parts(NamedTuple):
+    train: Surveyed
+    val: Surveyed
+    test: Pool
+    split: SplitRecord
 
 
 def _given_bands(config: TrainConfig) -> tuple[Band, ...]:
@@ -59,42 +72,45 @@ def _given_bands(config: TrainConfig) -> tuple[Band, ...]:
     )
 
 
-def _measured_bands(config: TrainConfig, scaled: Pool) -> tuple[Band, ...]:
-    """Mean and standard deviation of the valid pixels of the first training samples."""
-    count = 0
-    total = np.zeros(len(config.bands))
-    squares = np.zeros(len(config.bands))
-    for key in range(min(len(scaled), _STATISTICS_SAMPLES)):
-        sample = scaled.draw(key)
-        values = sample.image[:, sample.valid].astype(np.float64)
-        count += values.shape[1]
-        total += values.sum(axis=1)
-        squares += (values**2).sum(axis=1)
-    if count == 0:
-        raise LabelError("the training images have no valid pixel: look at their nodata value")
-    mean = total / count
-    std = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    return tuple(
-        Band(name=band.name, mean=float(m), std=float(s) if s > 0 else 1.0)
-        for band, m, s in zip(config.bands, mean, std, strict=True)
-    )
-
-
-def _pools(config: TrainConfig, data: object) -> tuple[Pool, Pool]:
+def _parts(config: TrainConfig, data: object) -> _Parts:
     match data:
         case TilesConfig():
-            return open_tile_pools(config, data)
+            return _Parts(*open_tile_pools(config, data))
         case ScenesConfig():
-            return open_scene_pools(config, data)
+            return _Parts(*open_scene_pools(config, data))
         case SyntheticConfig():
-            return (
-                SyntheticPool(data, config.tile_size),
-                SyntheticPool(data, config.tile_size, validation=True),
-            )
+            return _drawn(config, data)
         case MixConfig():
-            pairs = [_pools(config, part.source) for part in data.sources]
-            trains, vals = zip(*pairs, strict=True)
-            weights = [part.weight for part in data.sources]
-            train = MixedPool(trains, weights, config.seed, data.samples_per_epoch)
-            return train, ChainedPool(vals)
+            return _mixed(config, data)
     raise AssertionError(data)
+
+
+def _drawn(config: TrainConfig, data: SyntheticConfig) -> _Parts:
+    pools = [SyntheticPool(data, config.tile_size, validation=part) for part in (False, True)]
+    # Landscapes hold all classes and have a known scale, so given statistics need no look at them.
+    count = 0 if _given_bands(config) else _DRAWN
+    surveys = [
+        Survey.of(
+            (pool.draw(key) for key in range(min(count, len(pool)))),
+            len(config.bands),
+            len(config.classes),
+            drawn=True,
+        )
+        for pool in pools
+    ]
+    train, val = (Surveyed(pool, survey) for pool, survey in zip(pools, surveys, strict=True))
+    return _Parts(train, val, ChainedPool([]), SplitRecord())
+
+
+def _mixed(config: TrainConfig, data: MixConfig) -> _Parts:
+    parts = [_parts(config, part.source) for part in data.sources]
+    weights = [part.weight for part in data.sources]
+    shares = [weight / sum(weights) for weight in weights]
+    trains, vals, tests, splits = zip(*parts, strict=True)
+    train = MixedPool(trains, weights, config.seed, data.samples_per_epoch)
+    return _Parts(
+        Surveyed(train, Survey.joined([pool.survey for pool in trains], shares)),
+        Surveyed(ChainedPool(vals), Survey.joined([pool.survey for pool in vals], shares)),
+        ChainedPool(tests),
+        SplitRecord.joined(splits),
+    )

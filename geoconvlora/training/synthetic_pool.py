@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from geoconvlora.training.config import SyntheticConfig
+from geoconvlora.training.data_config import SyntheticConfig
 from geoconvlora.training.samples import Sample
 
 _KEYS = 2**44

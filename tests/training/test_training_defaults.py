@@ -11,7 +11,8 @@ from training_files import write_polygons, write_raster
 from geoconvlora.errors import LabelError
 from geoconvlora.scenes import PredictionGrid, Window, open_scene
 from geoconvlora.training.config_file import load_config
-from geoconvlora.training.defaults import data_section, defaults_for
+from geoconvlora.training.data_options import data_section, merged_data
+from geoconvlora.training.defaults import defaults_for
 from geoconvlora.training.labels import open_labels
 
 BOXES = [shapely.box(500_000 + x, 5_599_900, 500_050 + x, 5_599_950) for x in (0, 100, 200)]
@@ -23,14 +24,14 @@ def names_of_tiles(folder: Path, *values: int) -> list[str]:
     write_raster(folder / "images" / "0.tif", np.ones((3, 32, 32), np.uint8))
     label = np.resize(np.array(values, np.uint8), (1, 32, 32))
     write_raster(folder / "labels" / "0.tif", label)
-    data = data_section(folder / "images", folder / "labels", None)
+    data = data_section([folder / "images"], folder / "labels", None)
     return [c["name"] for c in defaults_for(data)["classes"]]
 
 
 def defaults_of_column(folder: Path, values: list) -> dict:
     write_raster(folder / "scene.tif", np.ones((3, 40, 40), np.uint8))
     write_polygons(folder / "labels.gpkg", BOXES, kind=values)
-    data = data_section(folder / "scene.tif", folder / "labels.gpkg", "kind")
+    data = data_section([folder / "scene.tif"], folder / "labels.gpkg", "kind")
     return {**defaults_for(data), "data": data}
 
 
@@ -80,7 +81,7 @@ def test_numbers_are_names_even_where_they_could_be_ids(tmp_path: Path, kind: ty
     with open_scene(tmp_path / "scene.tif") as scene:
         grid = PredictionGrid.for_scene(scene, config.resolution).geobox
     (source,) = config.data.scenes
-    mask = open_labels(config, source, grid, gsd_m=10).burn(Window(0, 0, 40, 40))
+    mask = open_labels(config, config.data, source, grid, gsd_m=10).burn(Window(0, 0, 40, 40))
     assert [mask[7, x] for x in (2, 12, 22)] == [2, 1, 0]
 
 
@@ -95,3 +96,49 @@ def test_numbers_are_names_even_where_they_could_be_ids(tmp_path: Path, kind: ty
 def test_a_column_that_names_no_classes_is_refused(tmp_path: Path, values: list, said: str) -> None:
     with pytest.raises(LabelError, match=said):
         names_of_column(tmp_path, values)
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [([0, 1, 2], ["background", "class 1", "class 2"]), ([1, 255], ["background", "class 1"])],
+)
+def test_a_class_raster_of_a_scene_names_classes_by_number(
+    tmp_path: Path, values: list[int], names: list[str]
+) -> None:
+    write_raster(tmp_path / "scene.tif", np.ones((3, 40, 40), np.uint8))
+    label = np.resize(np.array(values, np.uint8), (1, 40, 40))
+    write_raster(tmp_path / "labels.tif", label, nodata=255)
+    data = data_section([tmp_path / "scene.tif"], tmp_path / "labels.tif", None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert [c["name"] for c in defaults_for(data)["classes"]] == names
+
+
+def test_raster_that_holds_no_classes_is_refused(tmp_path: Path) -> None:
+    write_raster(tmp_path / "scene.tif", np.full((1, 40, 40), 0.5, np.float32))
+    data = data_section([tmp_path / "scene.tif"], tmp_path / "scene.tif", None)
+    with pytest.raises(LabelError, match="whole numbers from 0 to 254"):
+        defaults_for(data)
+
+
+def test_options_replace_what_they_name_and_keep_the_rest(tmp_path: Path) -> None:
+    for name in ("a.tif", "b.tif"):
+        write_raster(tmp_path / name, np.ones((3, 40, 40), np.uint8))
+    write_polygons(tmp_path / "new.gpkg", BOXES, kind=["x", "y", "z"])
+    section = {
+        "kind": "scenes",
+        "sampling": "balanced",
+        "scenes": [
+            {"image": "old.tif", "labels": tmp_path / "new.gpkg", "class_map": {"x": "field"}}
+        ],
+    }
+    images = [tmp_path / "a.tif", tmp_path / "b.tif"]
+    merged = merged_data(section, images, None, "kind")
+    assert merged["sampling"] == "balanced"
+    assert [scene["image"] for scene in merged["scenes"]] == images
+    assert {scene["label_column"] for scene in merged["scenes"]} == {"kind"}
+    assert merged["scenes"][1]["class_map"] == {"x": "field"}
+    relabelled = merged_data(section, [], tmp_path / "other.gpkg", None)
+    assert relabelled["scenes"][0]["labels"] == tmp_path / "other.gpkg"
+    assert relabelled["scenes"][0]["image"] == "old.tif"
+    assert len(merged_data(None, [tmp_path], tmp_path / "new.gpkg", None)["scenes"]) == 2

@@ -154,7 +154,7 @@ def test_nothing_is_left_beside_model_and_run_folder(
     names = {path.name for path in tiles.iterdir()} - {"images", "labels", "elsewhere"}
     assert names == {"model.safetensors", "model.run"}
     files = {path.name for path in (tiles / "model.run").iterdir()}
-    assert files == {"config.yaml", "metrics.csv", "best.ckpt", "last.ckpt"}
+    assert files == {"config.yaml", "metrics.csv", "best.ckpt", "last.ckpt", "split.json"}
 
 
 def test_existing_model_is_kept_without_overwrite(config: Callable[..., TrainConfig]) -> None:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from geoconvlora.training.config import SyntheticConfig
+from geoconvlora.training.data_config import SyntheticConfig
 from geoconvlora.training.samples import ChainedPool, EpochSampler, MixedPool, Sample
 from geoconvlora.training.synthetic_pool import SyntheticPool
 

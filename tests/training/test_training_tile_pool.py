@@ -10,7 +10,7 @@ from training_files import write_raster
 from geoconvlora.errors import ConfigError, LabelError, SceneError
 from geoconvlora.training.config_file import load_config
 from geoconvlora.training.sources import Sources, open_sources
-from geoconvlora.training.tile_pool import read_label
+from geoconvlora.training.tile_pair import read_label
 
 Build = Callable[..., dict[str, Any]]
 
@@ -20,7 +20,7 @@ def sources(build: Build, **changes: Any) -> Sources:
 
 
 def test_parts_share_no_tile_and_every_tile_comes_once_a_round(tiles_config: Build) -> None:
-    train, val, _ = sources(tiles_config)
+    train, val, *_ = sources(tiles_config)
     assert (len(train), len(val)) == (6, 2)
     rounds = [
         [train.draw(key).image.tobytes() for key in range(start, start + 6)] for start in (0, 6)
@@ -32,7 +32,7 @@ def test_parts_share_no_tile_and_every_tile_comes_once_a_round(tiles_config: Bui
 
 
 def test_larger_tiles_are_cropped_where_image_and_label_agree(tiles_config: Build) -> None:
-    train, val, _ = sources(tiles_config, tile_size=32)
+    train, val, *_ = sources(tiles_config, tile_size=32)
     assert len(val) == 8
     for key in range(12):
         sample = train.draw(key)
@@ -83,7 +83,7 @@ def test_suffix_pairs_labels_in_the_same_folder(tiles: Path, tiles_config: Build
 def test_labels_nodata_is_ignored(tiles: Path, tiles_config: Build) -> None:
     for index in range(8):
         mask = np.full((1, 64, 64), 200, np.uint8)
-        mask[0, :10] = 1
+        mask[0, :5], mask[0, 5:10] = 1, 0
         write_raster(tiles / "labels" / f"{index}.tif", mask, nodata=200)
     assert (sources(tiles_config).train.draw(0).mask == 255).sum() == 54 * 64
 
@@ -100,7 +100,7 @@ def with_data(tiles: Path, **changes: Any) -> dict[str, Any]:
 
 def test_named_tiles_are_what_is_trained_and_validated_on(tiles: Path, tiles_config: Build) -> None:
     data = with_data(tiles, train_tiles=["3", "5"], val_tiles=["0"], samples_per_epoch=6)
-    train, val, _ = sources(tiles_config, data=data)
+    train, val, *_ = sources(tiles_config, data=data)
     everything = sources(tiles_config, data=with_data(tiles, train_tiles=["1"], val_tiles=["2"]))
     assert (len(train), len(val), len(everything.val)) == (6, 1, 1)
     masks = {read_label(tiles / "labels" / f"{i}.tif").tobytes() for i in (3, 5)}

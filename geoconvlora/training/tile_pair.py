@@ -1,0 +1,195 @@
+"""One image tile with its label tile: checking and reading them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
+
+from geoconvlora.errors import LabelError, SceneError
+from geoconvlora.scenes import Window
+from geoconvlora.scenes.bands import choose_bands
+from geoconvlora.scenes.opening import georeference
+from geoconvlora.scenes.scene import band_labels
+from geoconvlora.training.data_config import IGNORE, TilesConfig
+from geoconvlora.training.samples import Sample
+from geoconvlora.weights.card import Scaling
+
+
+@dataclass(frozen=True)
+class TilePair:
+    """An image tile and its label tile, of one size."""
+
+    image: Path
+    label: Path
+    height: int
+    width: int
+    bands: tuple[int, ...]
+    label_values: Mapping[int, int] | None = None
+    geobox: GeoBox | None = None
+    """Where the tile is; None for a picture without a place."""
+    class_pixels: tuple[int, ...] = ()
+    """Labelled pixels of each class."""
+
+    @property
+    def whole(self) -> Window:
+        """All pixels of the tile."""
+        return Window(0, 0, self.height, self.width)
+
+    def read(self, window: Window, scaling: Scaling) -> Sample:
+        """The sample of a window, which may reach beyond the tile."""
+        with _open(self.image) as image:
+            values = image.read(list(self.bands)).astype(np.float32)
+            valid = (image.read_masks(list(self.bands)) > 0).all(axis=0)
+        valid &= np.isfinite(values).all(axis=0)
+        scaled = np.where(valid, _scaled(values, valid, scaling), np.float32(0))
+        return Sample(
+            _cut(scaled, window),
+            _cut(read_label(self.label, self.label_values), window, fill=IGNORE),
+            _cut(valid, window),
+        )
+
+
+def checked_pair(
+    image_path: Path,
+    label_path: Path,
+    names: Sequence[str],
+    data: TilesConfig,
+    ids: set[int],
+) -> TilePair:
+    """Pair an image with its label.
+
+    Args:
+        image_path: The image tile.
+        label_path: Its label tile.
+        names: Of the bands that are read.
+        data: Which bands, and how the label's values become ids.
+        ids: That a label may hold.
+
+    Raises:
+        LabelError: The sizes differ, or the label holds what is no class.
+        SceneError: One cannot be read.
+        BandError: The image's bands do not fit.
+    """
+    with _open(image_path) as image:
+        height, width = image.shape
+        chosen = choose_bands(band_labels(image), names, data.bands, str(image_path))
+        geobox = _geobox(image)
+    with _open(label_path) as label:
+        if label.shape != (height, width):
+            raise LabelError(
+                f"{image_path} is {height} x {width} pixels, but its label {label_path} is "
+                f"{label.shape[0]} x {label.shape[1]}: both must have one grid"
+            )
+        if label.count != 1:
+            raise LabelError(
+                f"{label_path} has {label.count} bands: a label is one band of class ids"
+            )
+        values = label.read(1)
+        valid = label.read_masks(1) > 0 if label.nodata is not None else True
+    found = set(np.unique(values[valid]).tolist())
+    if data.label_values is not None:
+        unmapped = sorted(found - data.label_values.keys())
+        if unmapped:
+            raise LabelError(
+                f"{label_path} holds the value {unmapped[0]}, which label_values does not map: "
+                f"add it ({IGNORE} as its class ignores it)"
+            )
+    unknown = sorted(found - ids) if data.label_values is None else []
+    if unknown:
+        shown = ", ".join(str(value) for value in unknown[:10])
+        raise LabelError(
+            f"{label_path} holds the values {shown}, which the configuration does not name: its "
+            f"class ids are {', '.join(str(i) for i in sorted(ids - {IGNORE}))} ({IGNORE} is "
+            "ignored)"
+        )
+    mask = read_label(label_path, data.label_values)
+    counts = np.bincount(mask.ravel(), minlength=IGNORE + 1)[: len(ids - {IGNORE})]
+    return TilePair(
+        image_path,
+        label_path,
+        height,
+        width,
+        tuple(chosen),
+        data.label_values,
+        geobox,
+        tuple(counts.tolist()),
+    )
+
+
+def read_label(path: Path, label_values: Mapping[int, int] | None = None) -> NDArray[np.uint8]:
+    """A label tile's class ids (H, W); 255 where it has no data."""
+    with _open(path) as label:
+        values = label.read(1)
+        valid = label.read_masks(1) > 0 if label.nodata is not None else True
+    if label_values is None:
+        return np.where(valid & (values >= 0) & (values < IGNORE), values, IGNORE).astype(np.uint8)
+    ids = np.full(values.shape, IGNORE, np.uint8)
+    for value, class_id in label_values.items():
+        ids[valid & (values == value)] = class_id
+    return ids
+
+
+def describe_tile(path: Path) -> tuple[tuple[str, ...], int]:
+    """Names of an image tile's bands, without alpha, and its longer side in pixels."""
+    with _open(path) as image:
+        labels, side = band_labels(image), max(image.shape)
+    names = (labels[band - 1].name for band in choose_bands(labels, None, None, str(path)))
+    return tuple(names), side
+
+
+def _geobox(image: DatasetReader) -> GeoBox | None:
+    try:
+        return georeference(image, image.name)
+    except SceneError:
+        return None
+
+
+def _open(path: Path) -> DatasetReader:
+    with warnings.catch_warnings():
+        # Tiles are matched by name, so they need no place on the ground.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            raster: DatasetReader = rasterio.open(path)
+        except RasterioError as error:
+            raise SceneError(f"{path} cannot be read as a raster ({error})") from None
+    return raster
+
+
+def _scaled(
+    values: NDArray[np.float32], valid: NDArray[np.bool_], scaling: Scaling
+) -> NDArray[np.float32]:
+    """Scaled values; percentiles are those of the tile."""
+    if scaling.kind == "linear":
+        scaled = values * np.float32(scaling.scale) + np.float32(scaling.offset)
+    elif not valid.any():
+        return values
+    else:
+        low, high = np.percentile(values[:, valid], [scaling.low, scaling.high], axis=1)
+        span = np.where(high > low, high - low, 1)
+        scaled = (values - low[:, None, None]) / span[:, None, None]
+    if scaling.clip is not None:
+        scaled = scaled.clip(*scaling.clip)
+    return np.asarray(scaled, dtype=np.float32)
+
+
+def _cut(layer: NDArray, window: Window, fill: int = 0) -> NDArray:
+    """A window of (..., H, W), filled beyond the edges."""
+    height, width = layer.shape[-2:]
+    inside = window.clipped(height, width)
+    cut = np.full((*layer.shape[:-2], window.height, window.width), fill, dtype=layer.dtype)
+    rows, columns = inside.slices_within(window)
+    cut[..., rows, columns] = layer[
+        ...,
+        inside.row : inside.row + inside.height,
+        inside.column : inside.column + inside.width,
+    ]
+    return cut
