@@ -33,7 +33,7 @@ def list_models(as_json: Json = False) -> None:
                 "classes": [c.name for c in card.classes],
                 "bands": [b.name for b in card.bands],
                 "gsd_m": card.resolution.gsd_m,
-                "base": card.base.name,
+                "base": card.base.name if card.base else None,
                 "method": card.method,
                 "licence": card.licence,
                 "bytes": sizes[name],
@@ -51,11 +51,12 @@ def list_models(as_json: Json = False) -> None:
         classes = ", ".join(c.name for c in card.classes)
         bands = ", ".join(b.name for b in card.bands)
         size = _megabytes(sizes[name])
-        table.add_row(name, card.task, classes, bands, card.method, card.base.name, size)
+        base = card.base.name if card.base else ""
+        table.add_row(name, card.task, classes, bands, card.method, base, size)
     weights = Table("base weights", "encoder", "size", "here")
-    for base in bases:
-        here = "yes" if base.present else f"no: put it into {weights_home()}"
-        weights.add_row(base.name, base.size, _megabytes(base.bytes), here)
+    for known in bases:
+        here = "yes" if known.present else f"no: put it into {weights_home()}"
+        weights.add_row(known.name, known.size, _megabytes(known.bytes), here)
     console = Console()
     console.print(table)
     console.print(weights)

@@ -11,7 +11,15 @@ from geoconvlora.naming import check_name_length
 from geoconvlora.training.config import TrainConfig
 from geoconvlora.training.config_file import differing_keys, load_config, save_config
 
-_WITHOUT_EFFECT = {"num_workers", "name", "description", "limits", "licence", "data_lines"}
+_WITHOUT_EFFECT = {
+    "num_workers",
+    "tensorboard",
+    "name",
+    "description",
+    "limits",
+    "licence",
+    "data_lines",
+}
 """Keys that may change between the parts of a run: they do not change its weights."""
 
 
@@ -30,6 +38,16 @@ class RunFolder:
     def metrics(self) -> Path:
         """One row an epoch."""
         return self.path / "metrics.csv"
+
+    @property
+    def curves(self) -> Path:
+        """Losses and scores over the epochs, drawn at the end."""
+        return self.path / "curves.png"
+
+    @property
+    def samples(self) -> Path:
+        """Validation samples with labels and predictions, drawn at the end."""
+        return self.path / "samples.png"
 
     @property
     def last(self) -> Path:
@@ -72,7 +90,7 @@ class RunFolder:
         except OSError as error:
             raise OutputError(f"{self.path} cannot be made: {error.strerror}") from None
         if not resume:
-            for file in (self.last, self.best, self.metrics):
+            for file in (self.last, self.best, self.metrics, self.curves, self.samples):
                 file.unlink(missing_ok=True)
         save_config(config, self.config)
 

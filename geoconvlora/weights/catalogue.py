@@ -111,6 +111,8 @@ def known_bases() -> list[KnownBase]:
 def find_model(name: str | Path) -> Path:
     """Resolve a bundled model's name or a path to a model file.
 
+    A path may also be a folder, as other libraries write them.
+
     Raises:
         ModelFileError: There is neither.
     """
@@ -118,7 +120,12 @@ def find_model(name: str | Path) -> Path:
     if str(name) in bundled:
         return bundled[str(name)]
     path = Path(name)
-    if not path.is_file():
+    if path.is_dir() and not (path / "config.json").is_file():
+        raise ModelFileError(
+            f"{path} is a folder without config.json: give a model file, or a folder as "
+            "segmentation-models-pytorch saves networks"
+        )
+    if not path.exists():
         raise ModelFileError(
             f"{name}: no such model file, and no bundled model of that name "
             f"(bundled: {', '.join(bundled) or 'none'})"
