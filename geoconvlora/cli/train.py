@@ -56,7 +56,8 @@ def train(
         int | None, typer.Option("--num-nodes", min=1, help="Computers that train together.")
     ] = None,
     strategy: Annotated[
-        str | None, typer.Option("--strategy", help="How devices share the work: auto or ddp.")
+        str | None,
+        typer.Option("--strategy", help="How devices share the work: auto, ddp or fsdp."),
     ] = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write TensorBoard's event files too.")

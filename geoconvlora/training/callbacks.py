@@ -165,7 +165,9 @@ class TimeBudget(Callback):
         """Stop if another epoch as long as the mean so far would not fit."""
         self._epochs += 1
         elapsed = time.monotonic() - self._start
-        if elapsed * (self._epochs + 1) / self._epochs > self._seconds:
+        late = elapsed * (self._epochs + 1) / self._epochs > self._seconds
+        # Clocks differ, and all processes must stop after the same epoch.
+        if trainer.strategy.reduce_boolean_decision(late, all=False):
             trainer.should_stop = True
 
 

@@ -27,7 +27,7 @@ Size = EncoderName
 Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
 LOSS_TERMS = ("ce", "focal", "dice", "log-cosh-dice", "jaccard", "lovasz")
 STRUCTURE_LOSSES = ("structure-faithful", "structure-intended")
-Strategy = Literal["auto", "ddp"]
+Strategy = Literal["auto", "ddp", "fsdp"]
 Schedule = Literal["cosine", "linear", "constant"]
 
 
@@ -318,7 +318,8 @@ class TrainConfig(Frozen):
     """Devices, or processes on the CPU, of each node; each sees its own batches."""
     num_nodes: int = Field(default=1, ge=1)
     strategy: Strategy = "auto"
-    """How several devices share the work; ``auto`` is ``ddp`` where there are several."""
+    """How several devices share the work: ``ddp`` gives each the whole network, ``fsdp`` a share
+    of it; ``auto`` is ``ddp`` where there are several."""
     tensorboard: bool = False
     """Write TensorBoard's event files into the run's folder too."""
     num_workers: int = Field(default=2, ge=0)
@@ -355,6 +356,13 @@ class TrainConfig(Frozen):
             raise ValueError(f"loss.class_weights has {len(weights)} values for {len(ids)} classes")
         if self.devices > 1 and self.device not in ("auto", "cpu", "cuda"):
             raise ValueError(f"device {self.device!r} is one device: with devices, give its kind")
+        if self.strategy == "fsdp" and self.optim.ema is not None:
+            raise ValueError(
+                "strategy 'fsdp' shares out the weights, and their average needs them whole: set "
+                "optim.ema: null"
+            )
+        if self.strategy == "fsdp" and self.precision == "16-mixed":
+            raise ValueError("strategy 'fsdp' is for precision 32 and bf16-mixed")
         if self.loss.name.startswith("structure") and len(ids) != 2:
             raise ValueError(f"loss {self.loss.name!r} is for 2 classes, not {len(ids)}")
         if len({band.mean is None for band in self.bands}) > 1:

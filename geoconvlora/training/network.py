@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from geoconvlora.adapters import attach
 from geoconvlora.errors import WeightsError
@@ -13,6 +13,9 @@ from geoconvlora.training.config import Size
 from geoconvlora.weights import find_base, read_checkpoint, sha256_of
 from geoconvlora.weights.card import BaseWeights
 from geoconvlora.weights.catalogue import OFFICIAL, bundled_bases
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
 
 Part = Literal["encoder", "adapter", "decoder"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -59,6 +62,20 @@ def part_of(name: str, encoder: AdaptableEncoder) -> Part:
     if name.startswith("decoder."):
         return "decoder"
     return "adapter" if name.removeprefix("encoder.") in encoder.added else "encoder"
+
+
+def shard(network: Segmenter, mesh: DeviceMesh) -> None:
+    """Share the network's weights out over devices: each keeps a part of every block's.
+
+    Args:
+        network: With its adapter; its parameters become distributed tensors.
+        mesh: The devices, in one dimension.
+    """
+    from torch.distributed.fsdp import fully_shard
+
+    for block in network.encoder.blocks:
+        fully_shard(block, mesh=mesh)
+    fully_shard(network, mesh=mesh)
 
 
 def describe_base(size: Size | None, base: str | None) -> BaseWeights:

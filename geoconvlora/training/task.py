@@ -19,7 +19,7 @@ from geoconvlora.errors import ConfigError
 from geoconvlora.training.compat import BaseTask, ClassificationMixin
 from geoconvlora.training.config import IGNORE, Schedule, Size, TrainConfig
 from geoconvlora.training.losses import SegmentationLoss
-from geoconvlora.training.network import PARTS, build_network, part_of
+from geoconvlora.training.network import PARTS, build_network, part_of, shard
 from geoconvlora.training.samples import TorchSample
 
 
@@ -113,6 +113,11 @@ class ConvLoRASegmentation(ClassificationMixin, BaseTask):
             classes=self.hparams["num_classes"],
         )
         self.model.encoder.recompute = self.hparams["recompute"]
+
+    def configure_model(self) -> None:
+        """Share the network out where the strategy has a mesh of devices for it."""
+        if self.device_mesh is not None:
+            shard(self.model, self.device_mesh["data_parallel"])
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (B, K, H, W) of images (B, C, H, W), or of T times stacked as (B, T, C, H, W)."""

@@ -21,6 +21,7 @@ from lightning.pytorch.callbacks import (
     RichProgressBar,
 )
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import ModelParallelStrategy, Strategy
 from lightning.pytorch.utilities.memory import is_oom_error
 
 from geoconvlora.errors import ConfigError
@@ -144,7 +145,7 @@ def _fit_once(
         trainer = Trainer(
             **device,
             num_nodes=config.num_nodes,
-            strategy="ddp" if several and config.strategy == "auto" else config.strategy,
+            strategy=_strategy(config),
             sync_batchnorm=several and device["accelerator"] == "cuda",
             precision=choose_precision(config.precision, device["accelerator"]),
             max_epochs=config.optim.epochs,
@@ -171,7 +172,8 @@ def _fit_once(
                 raise
             return None
     return Fitted(
-        task,
+        # A network that was shared out cannot take whole tensors up again.
+        task_of(config) if config.strategy == "fsdp" else task,
         epochs=trainer.current_epoch,
         finished=trainer.current_epoch >= config.optim.epochs or _is_stopped(trainer),
         first=trainer.is_global_zero,
@@ -208,6 +210,15 @@ def _callbacks(
     }
     best = ModelCheckpoint(**kept, filename=folder.best.stem, **best_by)
     return [*callbacks, best, ModelCheckpoint(**kept, filename=folder.last.stem)]
+
+
+def _strategy(config: TrainConfig) -> Strategy | str:
+    processes = config.devices * config.num_nodes
+    if config.strategy == "fsdp":
+        return ModelParallelStrategy(
+            data_parallel_size=processes, tensor_parallel_size=1, save_distributed_checkpoint=False
+        )
+    return "ddp" if processes > 1 and config.strategy == "auto" else config.strategy
 
 
 def _logger(config: TrainConfig, folder: RunFolder) -> TensorBoardLogger | bool:

@@ -13,12 +13,13 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from geoconvlora.errors import ConfigError
 from geoconvlora.sam import build_segmenter
-from geoconvlora.training.config import IGNORE
+from geoconvlora.training.config import IGNORE, TrainConfig
 from geoconvlora.training.config_file import load_config, save_config
 from geoconvlora.training.precision import choose_device
 from geoconvlora.training.samples import EpochSampler, EvenDataset, Sample
@@ -29,22 +30,28 @@ WORLD = 2
 SAMPLES = 4
 
 
-@pytest.mark.slow
-def test_two_processes_train_validate_and_write_one_model_file(
-    tiles_config: Callable[..., dict[str, Any]], tiles: Path
-) -> None:
-    base = save_base(tiles / "tiny.safetensors", build_segmenter("vit_t", classes=2))
+def train_in_two_processes(
+    tiles_config: Callable[..., dict[str, Any]], folder: Path, strategy: str
+) -> TrainConfig:
+    """By the command line, which starts the second process itself."""
+    base = folder / "tiny.safetensors"
+    if not base.exists():
+        save_base(base, build_segmenter("vit_t", classes=2))
     changes = {
         "model.base": str(base),
         "model.method": "conv-lora",
+        "model.settings": {"rank": 2, "alpha": 4},
+        "model.decoder": {"head": "direct"},
         "optim.batch_size": 2,
+        "optim.ema": None,
+        "optim.eps": 1e-3,  # Gradients that are nothing but rounding shall move nothing.
         "split.fraction": 0.4,  # Three samples: one process has a filler.
-        "devices": WORLD,
     }
-    config = load_config(None, tiles_config("two", **changes))
-    save_config(config, tiles / "config.yaml")
+    config = load_config(None, tiles_config(strategy, **changes))
+    save_config(config, folder / "config.yaml")
+    command = [sys.executable, "-m", "geoconvlora", "train", str(folder / "config.yaml")]
     ended = subprocess.run(
-        [sys.executable, "-m", "geoconvlora", "train", str(tiles / "config.yaml")],
+        [*command, "--devices", str(WORLD), "--strategy", strategy],
         check=False,
         capture_output=True,
         text=True,
@@ -53,12 +60,25 @@ def test_two_processes_train_validate_and_write_one_model_file(
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.count("wrote") == 1
     assert "Warning" not in ended.stderr
-    assert {p.name for p in tiles.glob("two*")} == {"two.safetensors", "two.run"}
-    model = load(config.out, base=base)
+    return config
+
+
+@pytest.mark.slow
+def test_two_processes_train_validate_and_write_one_model_file(
+    tiles_config: Callable[..., dict[str, Any]], tiles: Path
+) -> None:
+    config = train_in_two_processes(tiles_config, tiles, "ddp")
+    assert {p.name for p in tiles.glob("ddp*")} == {"ddp.safetensors", "ddp.run"}
+    model = load(config.out, base=config.model.base)
     assert model.card.training.epochs == 2
     # Five training samples: each process has two, one batch, in every epoch.
     assert (config.run_folder / "metrics.csv").read_text().splitlines()[-1].startswith("1,2,")
     assert 0 < model.card.training.metrics["val_mIoU"] <= 1
+    shared = train_in_two_processes(tiles_config, tiles, "fsdp")
+    whole, parts = load_file(config.out), load_file(shared.out)
+    assert whole.keys() == parts.keys()
+    for name, tensor in whole.items():
+        torch.testing.assert_close(parts[name], tensor, rtol=1e-3, atol=1e-4)
 
 
 def batch_of(keys: list[int]) -> dict[str, Tensor]:

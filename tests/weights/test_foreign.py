@@ -108,6 +108,8 @@ def test_one_output_is_the_probability_of_class_one(folder: Callable[..., Path])
     torch.testing.assert_close(found, logits_of(network, images).sigmoid()[:, 0])
 
 
+@pytest.mark.filterwarnings("ignore:The '.*_dataloader' does not have many workers")
+@pytest.mark.filterwarnings("ignore:`isinstance")
 @pytest.mark.parametrize(
     ("task", "settings", "classes"),
     [
@@ -123,13 +125,16 @@ def test_checkpoint_of_torchgeo_computes_what_its_task_computes(
     batch = {"image": torch.randn(4, 64, 64), "mask": torch.zeros(64, 64, dtype=torch.long)}
     trainer = Trainer(
         max_steps=1,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
         accelerator="cpu",
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(trained, DataLoader([batch, batch], batch_size=2))
+    loader = DataLoader([batch, batch], batch_size=2)
+    trainer.fit(trained, loader, loader)
     trainer.save_checkpoint(tmp_path / "net.ckpt")
     card = card_of(classes=classes)
     (tmp_path / "net.card.json").write_text(json.dumps(card))
