@@ -283,21 +283,24 @@ def _with_less_memory(batches: Batches, config: TrainConfig) -> Batches:
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
     """Keep Lightning's banners and advice to itself; its real warnings come through."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
             for advice in (
                 r"Checkpoint directory .* exists and is not empty",
                 r"The '\w+_dataloader' does not have many workers",
-                r"It is recommended to use `self.log\(.*sync_dist=True`",
+                # Metrics are gathered from all processes before they are logged.
+                r"It is recommended to use `self\.log\(.*sync_dist=True\)`",
                 r"`isinstance\(treespec, LeafSpec\)` is deprecated",
             ):
                 warnings.filterwarnings("ignore", advice)
             yield
     finally:
-        logger.setLevel(level)
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 @contextmanager

@@ -167,7 +167,9 @@ def test_nothing_is_left_beside_model_and_run_folder(
     names = {path.name for path in tiles.iterdir()} - {"images", "labels", "elsewhere"}
     assert names == {"model.safetensors", "model.run"}
     files = {path.name for path in (tiles / "model.run").iterdir()}
-    assert files == {"config.yaml", "metrics.csv", "best.ckpt", "last.ckpt"}
+    pictures = {"curves.png", "samples.png"}
+    assert files == {"config.yaml", "metrics.csv", "best.ckpt", "last.ckpt", *pictures}
+    assert all(imread(tiles / "model.run" / name).shape[2] == 4 for name in pictures)
 
 
 def test_existing_model_is_kept_without_overwrite(config: Callable[..., TrainConfig]) -> None:
@@ -206,12 +208,6 @@ def test_rehearsal_writes_nothing(config: Callable[..., TrainConfig], tiles: Pat
 def test_loss_that_is_not_finite_stops_with_advice(config: Callable[..., TrainConfig]) -> None:
     with pytest.raises(ConfigError, match=r"lower optim\.lr"):
         train(config("model", **{"optim.lr": 1e30, "optim.clip": None, "optim.epochs": 20}))
-
-
-def test_run_ends_with_pictures(config: Callable[..., TrainConfig]) -> None:
-    folder = train(config("drawn", **{"optim.epochs": 1})).run_folder
-    for name in ("curves.png", "samples.png"):
-        assert imread(folder / name).shape[2] == 4
 
 
 def test_run_without_a_better_validation_stops_early(config: Callable[..., TrainConfig]) -> None:
