@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from geoconvlora.errors import ConfigError, OutputError
@@ -65,10 +66,15 @@ class RunFolder:
         Raises:
             OutputError: The model file or an unfinished run exists, the folder is missing, or the
                 name is too long.
-            ConfigError: The run cannot be resumed.
+            ConfigError: The run cannot be resumed, or TensorBoard is not installed.
         """
         out = config.out
         check_name_length(out)
+        if config.tensorboard and not any(map(find_spec, ("tensorboard", "tensorboardX"))):
+            raise ConfigError(
+                "tensorboard is not installed: pip install 'geoconvlora[tensorboard]', or leave it "
+                "out; metrics.csv is written in any case"
+            )
         if not out.parent.is_dir():
             raise OutputError(f"{out}: the folder {out.parent} does not exist: make it first")
         if not os.access(out.parent, os.W_OK):

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import gc
-import logging
 import signal
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,7 @@ from lightning.pytorch.strategies import ModelParallelStrategy, Strategy
 from lightning.pytorch.utilities.memory import is_oom_error
 
 from geoconvlora.errors import ConfigError
+from geoconvlora.training.batches import Batches
 from geoconvlora.training.callbacks import (
     EpochSeed,
     MetricsTable,
@@ -38,30 +36,8 @@ from geoconvlora.training.datamodule import SegmentationDataModule
 from geoconvlora.training.folder import RunFolder
 from geoconvlora.training.precision import choose_device, choose_precision, is_first_process
 from geoconvlora.training.sources import Sources
+from geoconvlora.training.surroundings import deterministic, quiet_lightning
 from geoconvlora.training.task import ConvLoRASegmentation, task_of
-
-
-@dataclass(frozen=True)
-class Batches:
-    """How a process parts an epoch's samples into batches and optimiser steps."""
-
-    size: int
-    """Samples in a batch."""
-    accumulate: int
-    """Batches that make one optimiser step."""
-    count: int
-    """Batches in an epoch."""
-
-    def smaller(self) -> Batches | None:
-        """Batches of half the size or less, with the same samples in each optimiser step.
-
-        Sizes are divisors of the present one, so that no step gains or loses a sample.
-        """
-        size = next((n for n in range(self.size // 2, 0, -1) if self.size % n == 0), None)
-        if size is None:
-            return None
-        factor = self.size // size
-        return Batches(size, self.accumulate * factor, self.count * factor)
 
 
 @dataclass(frozen=True)
@@ -141,7 +117,7 @@ def _fit_once(
     device = choose_device(config.device, config.devices)
     several = config.devices * config.num_nodes > 1
     on_interrupt = signal.getsignal(signal.SIGINT)
-    with _quiet_lightning(), _deterministic():
+    with quiet_lightning(), deterministic():
         trainer = Trainer(
             **device,
             num_nodes=config.num_nodes,
@@ -224,13 +200,7 @@ def _strategy(config: TrainConfig) -> Strategy | str:
 def _logger(config: TrainConfig, folder: RunFolder) -> TensorBoardLogger | bool:
     if not config.tensorboard:
         return False
-    try:
-        return TensorBoardLogger(folder.path, name=None, version="tensorboard")
-    except ModuleNotFoundError:
-        raise ConfigError(
-            "tensorboard is not installed: pip install 'geoconvlora[tensorboard]', or leave "
-            "tensorboard out; metrics.csv is written in any case"
-        ) from None
+    return TensorBoardLogger(folder.path, name=None, version="tensorboard")
 
 
 def _is_stopped(trainer: Trainer) -> bool:
@@ -278,43 +248,3 @@ def _with_less_memory(batches: Batches, config: TrainConfig) -> Batches:
         stacklevel=3,
     )
     return smaller
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's banners and advice to itself; its real warnings come through."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            for advice in (
-                r"Checkpoint directory .* exists and is not empty",
-                r"The '\w+_dataloader' does not have many workers",
-                # Metrics are gathered from all processes before they are logged.
-                r"It is recommended to use `self\.log\(.*sync_dist=True\)`",
-                r"`isinstance\(treespec, LeafSpec\)` is deprecated",
-            ):
-                warnings.filterwarnings("ignore", advice)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-@contextmanager
-def _deterministic() -> Iterator[None]:
-    """Ask torch for reproducible algorithms, and put its global switches back."""
-    algorithms = torch.are_deterministic_algorithms_enabled()
-    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
-    memory: Any = torch.utils.deterministic
-    fill = memory.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    # Filling new tensors guards against reading them too early; it costs time in every layer.
-    memory.fill_uninitialized_memory = False
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(algorithms, warn_only=warn_only)
-        memory.fill_uninitialized_memory = fill

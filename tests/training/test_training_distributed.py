@@ -43,11 +43,11 @@ def train_in_two_processes(
         "model.settings": {"rank": 2, "alpha": 4},
         "model.decoder": {"head": "direct"},
         "optim.batch_size": 2,
-        "optim.ema": None,
         "optim.eps": 1e-3,  # Gradients that are nothing but rounding shall move nothing.
         "split.fraction": 0.4,  # Three samples: one process has a filler.
     }
     config = load_config(None, tiles_config(strategy, **changes))
+    config = config.model_copy(update={"optim": config.optim.model_copy(update={"ema": None})})
     save_config(config, folder / "config.yaml")
     command = [sys.executable, "-m", "geoconvlora", "train", str(folder / "config.yaml")]
     ended = subprocess.run(

@@ -2,6 +2,7 @@ import csv
 import os
 import signal
 from collections.abc import Callable
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ from safetensors.torch import load_file
 from geoconvlora.adapters import attach
 from geoconvlora.errors import ConfigError, OutputError
 from geoconvlora.sam import build_segmenter
+from geoconvlora.training.batches import Batches
 from geoconvlora.training.config import TrainConfig
 from geoconvlora.training.config_file import load_config
 from geoconvlora.training.export import Best, export
 from geoconvlora.training.folder import RunFolder
 from geoconvlora.training.run import train
 from geoconvlora.training.task import ConvLoRASegmentation
-from geoconvlora.training.trainer import Batches
 from geoconvlora.weights import read_card, save_base
 from geoconvlora.weights.card import Band
 
@@ -222,6 +223,20 @@ def test_run_without_a_better_validation_stops_early(config: Callable[..., Train
     assert (again.epochs, again.best_epoch) == (2, 1)
     assert again.model is not None
     assert all(torch.equal(weights[k], v) for k, v in load_file(again.model).items())
+
+
+@pytest.mark.skipif(find_spec("tensorboard") is None, reason="tensorboard is an extra")
+def test_tensorboards_events_are_written_where_asked_for(
+    config: Callable[..., TrainConfig],
+) -> None:
+    folder = train(config("board", tensorboard=True, **{"optim.epochs": 1})).run_folder
+    assert list((folder / "tensorboard").glob("events.out.tfevents.*"))
+
+
+@pytest.mark.skipif(find_spec("tensorboard") is not None, reason="tensorboard is installed")
+def test_tensorboard_that_is_not_installed_is_refused(config: Callable[..., TrainConfig]) -> None:
+    with pytest.raises(ConfigError, match=r"pip install 'geoconvlora\[tensorboard\]'"):
+        train(config("board", tensorboard=True))
 
 
 def full_memory(

@@ -15,6 +15,7 @@ from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.cli import LightningCLI
 from torchgeo import datamodules
 from torchgeo.main import main as torchgeo_main
+from torchgeo_files import SIDE
 
 from geoconvlora.sam import build_segmenter
 from geoconvlora.training import ConvLoRASegmentation, SegmentationDataModule
@@ -66,18 +67,18 @@ def loveda(root: Path) -> LightningDataModule:
 
 def solar_plants(root: Path) -> LightningDataModule:
     torchgeo_files.solar_plants(root)
-    return datamodules.SolarPlantsBrazilDataModule(batch_size=2, root=root)
+    return datamodules.SolarPlantsBrazilDataModule(batch_size=2, patch_size=SIDE, root=root)
 
 
 def sentinel2_nccm(root: Path) -> LightningDataModule:
     torchgeo_files.sentinel2_nccm(root)
     return datamodules.Sentinel2NCCMDataModule(
         batch_size=2,
-        patch_size=64,
+        patch_size=SIDE,
         length=2,
         nccm_paths=root / "nccm",
         nccm_years=[2019],
-        sentinel2_paths=root / "sentinel2",
+        sentinel2_paths=root / "sentinel2" / "R10m",
         sentinel2_bands=["B02", "B03", "B04", "B08"],
     )
 
@@ -172,7 +173,7 @@ def test_torchgeos_command_builds_our_task_from_yaml(
         },
         "data": {
             "class_path": "SolarPlantsBrazilDataModule",
-            "init_args": {"batch_size": 2},
+            "init_args": {"batch_size": 2, "patch_size": SIDE},
             "dict_kwargs": {"root": str(tmp_path / "data")},
         },
         "trainer": trainer_tree(tmp_path),
@@ -206,7 +207,7 @@ def test_lightnings_command_builds_our_task_from_yaml(
 
     class Solar(datamodules.SolarPlantsBrazilDataModule):
         def __init__(self, batch_size: int = 2) -> None:
-            super().__init__(batch_size=batch_size, root=tmp_path / "data")
+            super().__init__(batch_size, SIDE, root=tmp_path / "data")
 
     ran = LightningCLI(
         ConvLoRASegmentation,

@@ -62,13 +62,13 @@ def solar_plants(root: Path) -> None:
 
 
 def sentinel2_nccm(root: Path) -> None:
-    """A Sentinel-2 scene of ten bands, and a raster of crops that covers it."""
+    """A Sentinel-2 scene of four bands, and a raster of crops that covers it."""
     rng = np.random.default_rng(3)
     side = 8 * SIDE
-    for folder in ("sentinel2", "nccm"):
-        (root / folder).mkdir()
+    for folder in ("sentinel2/R10m", "nccm"):
+        (root / folder).mkdir(parents=True)
     for band in ("B02", "B03", "B04", "B08"):
         values = rng.integers(0, 4000, (1, side, side)).astype(np.uint16)
-        write_raster(root / "sentinel2" / f"T31UES_20190414T110751_{band}_10m.tif", values)
+        write_raster(root / "sentinel2/R10m" / f"T31UES_20190414T110751_{band}_10m.tif", values)
     crops = np.kron(rng.choice([0, 1, 2, 3, 15], (1, 8, 8)), np.ones((1, SIDE, SIDE)))
     write_raster(root / "nccm" / "CDL2019_clip.tif", crops.astype(np.uint8))
