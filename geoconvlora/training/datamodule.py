@@ -67,7 +67,9 @@ class SegmentationDataModule(LightningDataModule):
         processes, rank = self._share()
         dataset = EvenDataset(self._val, processes)
         # Lightning puts a sampler of its own in the place of any that is not of this kind.
-        sampler = DistributedSampler(dataset, processes, rank, shuffle=False)
+        sampler: DistributedSampler[int] = DistributedSampler(
+            dataset, processes, rank, shuffle=False
+        )
         return self._loader(dataset, batch_size=self._batch_size, sampler=sampler)
 
     def on_after_batch_transfer(self, batch: TorchSample, dataloader_idx: int) -> TorchSample:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -129,9 +129,9 @@ class EpochSampler(DistributedSampler[int]):
     """
 
     def __init__(self, length: int, *, processes: int = 1, rank: int = 0) -> None:
-        super().__init__(
-            range(length), num_replicas=processes, rank=rank, shuffle=False, drop_last=True
-        )
+        # Of the data set, the sampler wants the length alone.
+        keys = cast("Dataset[int]", range(length))
+        super().__init__(keys, num_replicas=processes, rank=rank, shuffle=False, drop_last=True)
         self._keys = length
 
     def __len__(self) -> int:
