@@ -122,6 +122,8 @@ class MetricsTable(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the epoch's row, in the first process."""
+        # Asking for them gathers them, in which all processes take part.
+        metrics = trainer.callback_metrics
         if not trainer.is_global_zero:
             return
         row: dict[str, float | int] = {
@@ -130,7 +132,6 @@ class MetricsTable(Callback):
             "lr": max(group["lr"] for group in trainer.optimizers[0].param_groups),
             "seconds": round(time.monotonic() - self._start, 2),
         }
-        metrics = trainer.callback_metrics
         row |= {name: round(float(metrics[name]), 6) for name in sorted(metrics)}
         rows = [r for r in self._rows() if int(r["epoch"]) < trainer.current_epoch]
         text = io.StringIO(newline="")

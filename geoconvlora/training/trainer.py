@@ -80,7 +80,12 @@ def fit(
     Warns:
         UserWarning: Memory does not hold a batch; it was halved.
     """
-    share = len(sources.train) // (config.devices * config.num_nodes)
+    processes = config.devices * config.num_nodes
+    share = len(sources.train) // processes
+    if share == 0:
+        raise ConfigError(
+            f"{len(sources.train)} training samples are too few for {processes} devices"
+        )
     size = min(config.optim.batch_size, share)
     batches = Batches(size, config.optim.accumulate, share // size)
     while True:
