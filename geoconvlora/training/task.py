@@ -241,6 +241,8 @@ class ConvLoRASegmentation(ClassificationMixin, BaseTask):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint that is not of this network."""
+        if "state_dict" not in checkpoint:
+            return  # A strategy that shares the weights out has taken them up already.
         wanted = self.state_dict().keys() - _frozen_names(self)
         found = checkpoint["state_dict"].keys()
         if wanted != found:
