@@ -26,6 +26,7 @@ def test_configuration_parses_and_says_how_it_is_run(path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs the data beside the checkout")
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("name", ["fields_sentinel2", "buildings_drone", "landcover_aerial"])
 def test_job_finds_its_data_and_builds_its_network(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
