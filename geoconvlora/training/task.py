@@ -216,20 +216,19 @@ class ConvLoRASegmentation(ClassificationMixin, BaseTask):
         groups: list[dict[str, Any]] = []
         for part, rate in rates.items():
             own = [p for n, p in self.model.trainable() if part_of(n, self.model.encoder) == part]
-            for decay, parameters in (
-                (self.hparams["weight_decay"], [p for p in own if p.ndim > 1]),
-                (0.0, [p for p in own if p.ndim <= 1]),
+            for name, decay, parameters in (
+                (part, self.hparams["weight_decay"], [p for p in own if p.ndim > 1]),
+                (f"{part}-vectors", 0.0, [p for p in own if p.ndim <= 1]),
             ):
-                if parameters:
-                    groups.append(
-                        {
-                            "params": parameters,
-                            "weight_decay": decay,
-                            "lr": self.hparams["lr"] * rate,
-                            "name": part,
-                        }
-                    )
-        return groups
+                groups.append(
+                    {
+                        "name": name,
+                        "params": parameters,
+                        "lr": self.hparams["lr"] * rate,
+                        "weight_decay": decay,
+                    }
+                )
+        return [group for group in groups if group["params"]]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out what is frozen, which comes from the base weights; add the epoch's scores."""

@@ -40,14 +40,26 @@ def test_optimizer_gets_what_trains_and_decays_matrices_only(base: str) -> None:
     assert {group["eps"] for group in groups} == {1e-6}
 
 
+def rates_of(task: ConvLoRASegmentation) -> dict[str, float]:
+    groups = optimizer_of(task).param_groups
+    rates = {group["name"]: group["lr"] for group in groups}
+    assert len(rates) == len(groups)
+    return rates
+
+
 def test_each_part_has_its_rate(base: str) -> None:
     rates = {"encoder": 0.01, "decoder": 0.5}
     task = ConvLoRASegmentation(method="bitfit", base=base, lr=1e-2, rates=rates)
-    found = {group["name"]: group["lr"] for group in optimizer_of(task).param_groups}
-    assert found == {"encoder": pytest.approx(1e-4), "decoder": pytest.approx(5e-3)}
+    assert rates_of(task) == {
+        "encoder-vectors": pytest.approx(1e-4),
+        "decoder": pytest.approx(5e-3),
+        "decoder-vectors": pytest.approx(5e-3),
+    }
     task = ConvLoRASegmentation(method="conv-lora", base=base, lr=1e-2, rates={"adapter": 0.1})
-    found = {group["name"]: group["lr"] for group in optimizer_of(task).param_groups}
-    assert found == {"adapter": pytest.approx(1e-3), "decoder": 1e-2}
+    assert {name: rate for name, rate in rates_of(task).items() if "vectors" not in name} == {
+        "adapter": pytest.approx(1e-3),
+        "decoder": 1e-2,
+    }
 
 
 def test_rate_of_an_unknown_part_is_refused(base: str) -> None:
