@@ -1,7 +1,7 @@
 """Cut the Dubai images and their coloured masks into tiles for ``geoconvlora compare``.
 
 Whole places go to one part, so no test tile lies beside a training tile. Images are cut into equal
-pieces of at most 256 x 256 pixels, so every pixel comes once; pieces without a label are left out.
+pieces of at most 208 x 208 pixels, so every pixel comes once; pieces without a label are left out.
 
     python scripts/dubai_tiles.py ../shared/data/train/landcover_dubai_rgb OUT
 
@@ -20,7 +20,7 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 
-SIDE = 256
+SIDE = 208
 PLACES = {
     "train": ("tile1", "tile2", "tile3", "tile8"),
     "val": ("tile6",),

@@ -25,6 +25,10 @@ def test_public_name_is_there_and_listed(name: str) -> None:
     assert name in dir(geoconvlora)
 
 
+def test_evaluate_is_a_function_besides_a_room() -> None:
+    assert callable(geoconvlora.evaluate)
+
+
 @pytest.mark.parametrize("name", ROOMS)
 def test_room_is_an_attribute_and_listed(name: str) -> None:
     module = importlib.import_module(f"geoconvlora.{name}")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 
 import typer
 
-from geoconvlora.cli.options import Json
+from geoconvlora.cli.options import Json, Overwrite, Quiet
 from geoconvlora.cli.reports import show_report
 
 app = typer.Typer(
@@ -16,14 +19,15 @@ app = typer.Typer(
 
 @app.command("list")
 def list_models(as_json: Json = False) -> None:
-    """List bundled models and known base weights."""
+    """List bundled and registered models, and known base weights."""
     import json
 
     from geoconvlora.weights import read_card
-    from geoconvlora.weights.catalogue import bundled_models, known_bases, weights_home
+    from geoconvlora.weights.catalogue import bundled_models, known_bases, registered_models
 
-    cards = {name: read_card(name) for name in bundled_models()}
-    sizes = {name: path.stat().st_size for name, path in bundled_models().items()}
+    files = registered_models() | bundled_models()
+    cards = {name: read_card(path) for name, path in files.items()}
+    sizes = {name: path.stat().st_size for name, path in files.items()}
     bases = known_bases()
     if as_json:
         models = [
@@ -51,12 +55,12 @@ def list_models(as_json: Json = False) -> None:
         classes = ", ".join(c.name for c in card.classes)
         bands = ", ".join(b.name for b in card.bands)
         size = _megabytes(sizes[name])
-        base = card.base.name if card.base else ""
-        table.add_row(name, card.task, classes, bands, card.method, base, size)
+        stands_on = card.base.name if card.base else ""
+        table.add_row(name, card.task, classes, bands, card.method, stands_on, size)
     weights = Table("base weights", "encoder", "size", "here")
-    for known in bases:
-        here = "yes" if known.present else f"no: put it into {weights_home()}"
-        weights.add_row(known.name, known.size, _megabytes(known.bytes), here)
+    for base in bases:
+        here = "yes" if base.present else "no: models pull gets them"
+        weights.add_row(base.name, base.size, _megabytes(base.bytes), here)
     console = Console()
     console.print(table)
     console.print(weights)
@@ -71,6 +75,67 @@ def show(
     from geoconvlora.weights.report import describe_weights
 
     show_report(name, describe_weights(name), as_json=as_json)
+
+
+@app.command("pull")
+def pull(
+    name: str = typer.Argument(help="Official name, such as sam_vit_b_01ec64.pth."),
+    url: str | None = typer.Option(None, "--url", help="A mirror's address of this file."),
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Fetch SAM's base weights; goes on where it broke off, and verifies what came."""
+    import json
+
+    from geoconvlora.weights.store import pull
+
+    with _bar(name, shown=not quiet) as progress:
+        stored = pull(name, url=url, progress=progress)
+    if as_json:
+        typer.echo(json.dumps(asdict(stored), default=str, indent=2))
+    else:
+        typer.echo(f"{stored.path}\nsha256 {stored.sha256}")
+
+
+@app.command("register")
+def register(
+    file: Path = typer.Argument(help="A model file, or a file of base weights."),
+    name: str | None = typer.Option(None, "--name", help="Its name from now on."),
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Copy a model or base weights into the weights folder, to be used by name."""
+    import json
+
+    from geoconvlora.weights.store import register
+
+    stored = register(file, name=name, overwrite=overwrite)
+    if as_json:
+        typer.echo(json.dumps(asdict(stored), default=str, indent=2))
+    else:
+        typer.echo(f"{stored.name}: {stored.path}")
+
+
+@contextmanager
+def _bar(name: str, *, shown: bool) -> Iterator[Callable[[int, int | None], None] | None]:
+    """Yield what draws a bar on stderr, if that is a terminal."""
+    import sys
+
+    if not shown or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (
+        *Progress.get_default_columns()[:2],
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _megabytes(size: int) -> str:

@@ -23,8 +23,8 @@ from geoconvlora.training.precision import choose_precision
 from geoconvlora.training.samples import Pool, TorchSample
 from geoconvlora.weights.card import Frozen
 
-_WARM_UPS = 2
-_TIMED = 5
+_WARM_UPS = 1
+_TIMED = 3
 
 
 class Cost(Frozen):

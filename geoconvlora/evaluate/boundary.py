@@ -1,15 +1,97 @@
-"""Boundary F1: how well the outlines of classes lie, within a tolerance in pixels."""
+"""Boundary F1: how well the outlines of classes lie, within a tolerance."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from geoconvlora.evaluate.pixels import IGNORE
 
 TOLERANCE_PX = 2.0
 """Distance within which two outlines count as the same."""
+
+Mask = NDArray[np.bool_]
+
+_PLANES = 64
+"""Classes whose outlines are widened together, a bit each."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Which pixels are near: those within an ellipse around a pixel's centre.
+
+    Attributes:
+        half_widths: Columns to either side that belong to it, by rows away from 0 on.
+    """
+
+    half_widths: tuple[int, ...]
+
+    @classmethod
+    def of(cls, distance: float, height: float = 1.0, width: float = 1.0) -> Reach:
+        """Pixels whose centres are at most a distance away.
+
+        Args:
+            distance: In the unit of the two others, 0 or more.
+            height: Of a pixel.
+            width: Of a pixel.
+
+        Example:
+            >>> Reach.of(1.5).half_widths
+            (1, 1)
+        """
+        rows = int(distance / height + 1e-9)
+        left = [distance**2 - (row * height) ** 2 for row in range(rows + 1)]
+        return cls(tuple(int(max(each, 0.0) ** 0.5 / width + 1e-9) for each in left))
+
+    @property
+    def rows(self) -> int:
+        """Rows above and below that belong to it."""
+        return len(self.half_widths) - 1
+
+
+@dataclass(frozen=True)
+class BoundaryPixels:
+    """Boundary pixels of both maps, each (H, W), and which of them the other map has too.
+
+    A pixel is a boundary pixel of the class that it has.
+    """
+
+    found: Mask
+    found_near: Mask
+    true: Mask
+    true_near: Mask
+
+    def masks(self) -> tuple[Mask, Mask, Mask, Mask]:
+        """All four, in the order of the counts."""
+        return self.found, self.found_near, self.true, self.true_near
+
+
+def boundary_pixels(
+    predicted: NDArray, truth: NDArray, labelled: Mask, classes: int, reach: Reach
+) -> BoundaryPixels:
+    """Find boundary pixels of two maps, and those of the same class near one of the other map.
+
+    Args:
+        predicted: Class ids below ``classes`` where labelled, (H, W).
+        truth: Class ids, (H, W).
+        labelled: Pixels that are looked at, (H, W).
+        classes: Number of classes, K.
+        reach: What is near.
+
+    Returns:
+        Masks of the same shape.
+    """
+    found, true = _edges(predicted, labelled), _edges(truth, labelled)
+    found_near, true_near = np.zeros_like(found), np.zeros_like(true)
+    for first in range(0, classes, _PLANES):
+        planes = min(classes - first, _PLANES)
+        ours = _bits(predicted, found, first, planes)
+        theirs = _bits(truth, true, first, planes)
+        found_near |= (_widened(theirs, reach) & ours) != 0
+        true_near |= (_widened(ours, reach) & theirs) != 0
+    return BoundaryPixels(found, found_near, true, true_near)
 
 
 def boundary_counts(
@@ -49,18 +131,14 @@ def boundary_counts(
     """
     if predicted.shape != truth.shape:
         raise ValueError(f"predicted {predicted.shape} and true {truth.shape} shapes differ")
-    labelled = truth != ignore
-    counts = np.zeros((classes, 4), np.int64)
-    ours, theirs = _edges(predicted, labelled), _edges(truth, labelled)
-    for index in range(classes):
-        found, true = ours & (predicted == index), theirs & (truth == index)
-        counts[index] = (
-            found.sum(),
-            _near(found, true, tolerance_px),
-            true.sum(),
-            _near(true, found, tolerance_px),
-        )
-    return counts
+    reach = Reach.of(tolerance_px)
+    outlines = boundary_pixels(predicted, truth, truth != ignore, classes, reach)
+    sides = (predicted, predicted, truth, truth)
+    counts = [
+        np.bincount(side[mask].astype(np.int64), minlength=classes)
+        for side, mask in zip(sides, outlines.masks(), strict=True)
+    ]
+    return np.stack(counts, axis=1)
 
 
 def boundary_f1(counts: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -97,8 +175,31 @@ def _edges(classes: NDArray, labelled: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return edges
 
 
-def _near(pixels: NDArray[np.bool_], others: NDArray[np.bool_], tolerance_px: float) -> int:
-    """How many pixels have one of the others within the tolerance."""
-    if not pixels.any() or not others.any():
-        return 0
-    return int((distance_transform_edt(~others)[pixels] <= tolerance_px).sum())
+def _bits(classes: NDArray, edges: Mask, first: int, planes: int) -> NDArray[np.unsignedinteger]:
+    """One bit a class at its boundary pixels; 0 elsewhere and for classes of other planes."""
+    kind = np.dtype(f"u{next(size for size in (1, 2, 4, 8) if planes <= 8 * size)}")
+    bits = np.zeros(classes.shape, kind)
+    place = classes[edges].astype(np.int64) - first
+    own = (place >= 0) & (place < planes)
+    one = np.uint64(1) << np.where(own, place, 0).astype(np.uint64)
+    bits[edges] = np.where(own, one, np.uint64(0))
+    return bits
+
+
+def _widened(bits: NDArray[np.unsignedinteger], reach: Reach) -> NDArray[np.unsignedinteger]:
+    """The bits of all pixels within reach of each."""
+    near = np.zeros_like(bits)
+    height = len(bits)
+    row_wide = bits.copy()
+    grown = 0
+    # Rows far away reach least to the sides: from them inwards, a row is widened step by step.
+    for away in reversed(range(len(reach.half_widths))):
+        half_width = reach.half_widths[away]
+        for step in range(grown + 1, half_width + 1):
+            row_wide[:, step:] |= bits[:, :-step]
+            row_wide[:, :-step] |= bits[:, step:]
+        grown = half_width
+        if away < height:
+            near[away:] |= row_wide[: height - away]
+            near[: height - away] |= row_wide[away:]
+    return near

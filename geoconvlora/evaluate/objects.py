@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from geoconvlora.errors import LabelError
-
-Geometries = NDArray[np.object_]
+from geoconvlora.evaluate.matching import overlaps
+from geoconvlora.evaluate.polygons import Geometries
 
 REMNANT = 0.5
 """Objects of which a smaller share lies inside the windows are ignored on both sides."""
@@ -116,39 +116,10 @@ def object_scores(
     )
 
 
-def matches(
-    predicted: Geometries, truth: Geometries, iou: float
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-    """Pairs of indices, one to one, with their IoU, best first.
-
-    Args:
-        predicted: ``(n,)`` valid polygons.
-        truth: ``(m,)`` valid polygons.
-        iou: Least intersection over union.
-
-    Returns:
-        Indices into ``predicted`` and ``truth``, and IoU, each ``(k,)``.
-    """
-    ours, theirs = shapely.STRtree(truth).query(predicted, predicate="intersects")
-    common = shapely.area(shapely.intersection(predicted[ours], truth[theirs]))
-    together = shapely.area(predicted)[ours] + shapely.area(truth)[theirs] - common
-    score = np.divide(common, together, out=np.zeros_like(common), where=together > 0)
-    order = np.lexsort((theirs, ours, -score))
-    order = order[score[order] >= iou]
-    free_ours, free_theirs = np.ones(len(predicted), bool), np.ones(len(truth), bool)
-    taken = []
-    for pair in order:
-        if free_ours[ours[pair]] and free_theirs[theirs[pair]]:
-            free_ours[ours[pair]] = free_theirs[theirs[pair]] = False
-            taken.append(pair)
-    chosen = np.array(taken, np.intp)
-    return ours[chosen], theirs[chosen], score[chosen]
-
-
 def _scores(
     ours: Geometries, theirs: Geometries, all_ours: Geometries, all_theirs: Geometries, iou: float
 ) -> ObjectScores:
-    _, _, overlap = matches(ours, theirs, iou)
+    overlap = overlaps(ours, theirs).one_to_one(iou).iou
     tp = len(overlap)
     drawn, true = shapely.union_all(all_ours), shapely.union_all(all_theirs)
     union = float(shapely.area(shapely.union(drawn, true)))

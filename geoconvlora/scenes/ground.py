@@ -38,6 +38,36 @@ def ground_sampling_distance(geobox: GeoBox) -> float:
     return math.sqrt(abs(float(geobox.affine.determinant))) * float(unit_m)
 
 
+def pixel_sides(geobox: GeoBox) -> tuple[float, float]:
+    """Return height and width in metres of the pixel at the grid's centre.
+
+    Where the centre has no place on the ellipsoid both are the ground sampling distance.
+
+    Example:
+        >>> from affine import Affine
+        >>> box = GeoBox((10, 10), Affine(0.001, 0, 9, 0, -0.001, 60), "EPSG:4326")
+        >>> [round(side) for side in pixel_sides(box)]
+        [111, 56]
+    """
+    assert geobox.crs is not None
+    crs = CRS.from_wkt(geobox.crs.to_wkt())
+    a, b, left, d, e, top = tuple(geobox.affine)[:6]
+    row, column = geobox.shape[0] / 2, geobox.shape[1] / 2
+    x, y = a * column + b * row + left, d * column + e * row + top
+    try:
+        to_geodetic, geod = _geodetic(crs)
+        longitudes, latitudes = to_geodetic.transform((x, x + b, x + a), (y, y + e, y + d))
+        _, _, sides = geod.inv(
+            [longitudes[0]] * 2, [latitudes[0]] * 2, longitudes[1:], latitudes[1:]
+        )
+    except (ProjError, ValueError):
+        sides = [math.nan, math.nan]
+    if all(math.isfinite(side) and side > 0 for side in sides):
+        return float(sides[0]), float(sides[1])
+    gsd_m = ground_sampling_distance(geobox)
+    return gsd_m, gsd_m
+
+
 def _ellipsoidal_area(crs: CRS, x: tuple[float, ...], y: tuple[float, ...]) -> float:
     """Area of the parallelogram that three neighbouring corners span, from its two sides.
 

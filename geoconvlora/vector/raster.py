@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geoconvlora.errors import BandError, ConfigError, SceneError
+from geoconvlora.scenes.class_names import named_classes
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.opening import RASTER_FAULTS, georeference, open_dataset, reason
 from geoconvlora.vector.classes import BACKGROUND, wanted_ids
@@ -27,8 +27,6 @@ from geoconvlora.vector.parts import NOTHING, Ids
 from geoconvlora.vector.regions import Regions, RegionTracer
 from geoconvlora.vector.writer import PolygonWriter, check_target
 
-CLASSES_TAG = "GEOCONVLORA_CLASSES"
-"""Dataset tag of class rasters: JSON list of ``{"id", "name", "color"}``."""
 MODEL_TAG = "GEOCONVLORA_MODEL"
 
 _READ_ROWS = 512
@@ -102,7 +100,7 @@ def polygonize(
         if probs is not None:
             chance = stack.enter_context(open_dataset(str(probs)))
             _check_same_grid(source, chance)
-        names = _ClassNames({_OBJECT_CLASS: "object"} if instances else _named_classes(source))
+        names = _ClassNames({_OBJECT_CLASS: "object"} if instances else named_classes(source))
         table = FeatureTable(
             geobox,
             scene=Path(raster).stem,
@@ -170,18 +168,6 @@ def _check_same_grid(source: DatasetReader, chance: DatasetReader) -> None:
         raise SceneError(
             f"{chance.name} is not on the grid of {source.name}: size, CRS and origin must agree"
         )
-
-
-def _named_classes(source: DatasetReader) -> dict[int, str]:
-    text = source.tags().get(CLASSES_TAG)
-    if text is None:
-        return {}
-    try:
-        return {int(entry["id"]): str(entry["name"]) for entry in json.loads(text)}
-    except (ValueError, TypeError, KeyError) as error:
-        raise SceneError(
-            f"{source.name}: the tag {CLASSES_TAG} is not a JSON list of id, name and color"
-        ) from error
 
 
 def _selection(

@@ -31,6 +31,11 @@ class OfficialWeights:
     licence: str = "Apache-2.0 (Meta AI, Segment Anything)"
 
     @property
+    def url(self) -> str:
+        """Where Meta publishes it (github.com/facebookresearch/segment-anything, README)."""
+        return f"https://dl.fbaipublicfiles.com/segment_anything/{self.name}"
+
+    @property
     def sha256_prefix(self) -> str:
         """The first digits of the file's sha256."""
         return Path(self.name).stem.rsplit("_", 1)[-1]
@@ -47,14 +52,33 @@ OFFICIAL: dict[str, OfficialWeights] = {
 
 
 def weights_home() -> Path:
-    """The folder for weights that are not bundled: ``$GEOCONVLORA_HOME/weights`` or the cache."""
+    """Base weights that are not bundled: in ``$GEOCONVLORA_HOME`` or the user's cache."""
+    return _home() / "weights"
+
+
+def models_home() -> Path:
+    """Models that the user registered: beside the base weights."""
+    return _home() / "models"
+
+
+def _home() -> Path:
     home = os.environ.get("GEOCONVLORA_HOME")
-    return (Path(home) if home else user_cache_path("geoconvlora")) / "weights"
+    return Path(home) if home else user_cache_path("geoconvlora")
 
 
 def bundled_models() -> dict[str, Path]:
     """Names and files of the models that come with the package."""
     return {p.stem: p for p in sorted((BUNDLED / "models").glob("*.safetensors"))}
+
+
+def registered_models() -> dict[str, Path]:
+    """Names and files of the models that the user registered."""
+    return {p.stem: p for p in sorted(models_home().glob("*.safetensors"))}
+
+
+def registered_bases() -> dict[str, Path]:
+    """Names and files of the base weights of ours that the user registered."""
+    return {p.stem: p for p in sorted(weights_home().glob("*.safetensors"))}
 
 
 def bundled_bases() -> dict[str, Path]:
@@ -72,6 +96,7 @@ class KnownBase:
         bytes: Size of the file, that of the published one where it is not present.
         present: Whether they are on this computer.
         licence: Their licence.
+        url: Where ``models pull`` gets them; None for what it does not get.
     """
 
     name: str
@@ -79,6 +104,7 @@ class KnownBase:
     bytes: int
     present: bool
     licence: str
+    url: str | None = None
 
 
 def base_header(path: Path) -> dict[str, Any]:
@@ -92,49 +118,56 @@ def base_header(path: Path) -> dict[str, Any]:
 
 
 def known_bases() -> list[KnownBase]:
-    """Bundled base weights, then Meta's."""
+    """Bundled base weights, registered ones, then Meta's."""
     ours = []
-    for name, path in bundled_bases().items():
-        about = base_header(path)
+    for name, path in (registered_bases() | bundled_bases()).items():
+        about, size = base_header(path), path.stat().st_size
         ours.append(
-            KnownBase(name, about["size"], path.stat().st_size, True, about.get("licence", ""))
+            KnownBase(
+                name, about.get("size", "?"), path.stat().st_size, True, about.get("licence", "")
+            )
         )
     theirs = []
     for weights in OFFICIAL.values():
         path = weights_home() / weights.name
         present = path.is_file()
         size = path.stat().st_size if present else weights.megabytes * 2**20
-        theirs.append(KnownBase(weights.name, weights.size, size, present, weights.licence))
+        theirs.append(
+            KnownBase(weights.name, weights.size, size, present, weights.licence, weights.url)
+        )
     return ours + theirs
 
 
 def find_model(name: str | Path) -> Path:
-    """Resolve a bundled model's name or a path to a model file.
+    """Resolve a bundled model's name, a path to a model file, or a registered model's name.
 
     A path may also be a folder, as other libraries write them.
 
     Raises:
-        ModelFileError: There is neither.
+        ModelFileError: There is none of them.
     """
     bundled = bundled_models()
     if str(name) in bundled:
         return bundled[str(name)]
     path = Path(name)
-    if path.is_dir() and not (path / "config.json").is_file():
+    if path.is_file() or (path / "config.json").is_file():
+        return path
+    registered = registered_models()
+    if str(name) in registered:
+        return registered[str(name)]
+    if path.is_dir():
         raise ModelFileError(
             f"{path} is a folder without config.json: give a model file, or a folder as "
             "segmentation-models-pytorch saves networks"
         )
-    if not path.exists():
-        raise ModelFileError(
-            f"{name}: no such model file, and no bundled model of that name "
-            f"(bundled: {', '.join(bundled) or 'none'})"
-        )
-    return path
+    raise ModelFileError(
+        f"{name}: no such model file, and no model of that name "
+        f"(known: {', '.join([*bundled, *registered]) or 'none'})"
+    )
 
 
 def find_base(name: str | Path) -> Path:
-    """Resolve base weights: a bundled or official name, or a path.
+    """Resolve base weights: a bundled, registered or official name, or a path.
 
     Raises:
         WeightsError: They are not there.
@@ -142,13 +175,15 @@ def find_base(name: str | Path) -> Path:
     bundled = bundled_bases()
     if str(name) in bundled:
         return bundled[str(name)]
-    for path in (Path(name), weights_home() / Path(name).name):
-        if path.is_file():
+    registered = registered_bases()
+    for path in (Path(name), registered.get(str(name)), weights_home() / Path(name).name):
+        if path is not None and path.is_file():
             return path
-    where = f" or put the file into {weights_home()}" if Path(name).name in OFFICIAL else ""
+    official = Path(name).name
+    fetch = f", or fetch them: geoconvlora models pull {official}" if official in OFFICIAL else ""
     raise WeightsError(
         f"base weights {name} are not on this computer: give the path of the file with "
-        f"--base{where}; known names: {', '.join([*bundled, *OFFICIAL])}"
+        f"--base{fetch}; known names: {', '.join([*bundled, *registered, *OFFICIAL])}"
     )
 
 

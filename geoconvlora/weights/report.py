@@ -12,6 +12,8 @@ from geoconvlora.weights.catalogue import (
     bundled_bases,
     bundled_models,
     known_bases,
+    registered_bases,
+    registered_models,
 )
 from geoconvlora.weights.foreign import is_foreign
 from geoconvlora.weights.model_file import read_card
@@ -25,7 +27,8 @@ def is_weights(name: str) -> bool:
     path = Path(name)
     if path.suffix == ".safetensors" or is_foreign(path) or _is_safetensors(path):
         return True
-    return not path.exists() and name in {*bundled_models(), *bundled_bases(), *OFFICIAL}
+    models, bases = registered_models() | bundled_models(), registered_bases() | bundled_bases()
+    return not path.exists() and name in {*models, *bases, *OFFICIAL}
 
 
 def describe_weights(name: str) -> dict[str, Any]:
@@ -40,7 +43,7 @@ def describe_weights(name: str) -> dict[str, Any]:
     if name in OFFICIAL:
         return next(asdict(base) for base in known_bases() if base.name == name)
     if name not in bundled_models():
-        header = base_header(bundled_bases().get(name, Path(name)))
+        header = base_header((registered_bases() | bundled_bases()).get(name, Path(name)))
         if header:
             return header
     return read_card(name).model_dump(mode="json")

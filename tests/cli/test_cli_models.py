@@ -41,3 +41,19 @@ def test_show_knows_every_name_that_list_shows(run) -> None:
     for base in listed["bases"]:
         shown = json.loads(run("models", "show", base["name"], "--json").stdout)
         assert (shown["name"], shown["size"]) == (base["name"], base["size"])
+
+
+def test_a_registered_model_is_listed_and_shown_by_name(run, model_file, tmp_path, monkeypatch):
+    monkeypatch.setenv("GEOCONVLORA_HOME", str(tmp_path / "home"))
+    assert run("models", "register", model_file, "--name", "ours").returncode == 0
+    listed = json.loads(run("models", "list", "--json").stdout)
+    assert "ours" in [model["name"] for model in listed["models"]]
+    assert json.loads(run("models", "show", "ours", "--json").stdout)["name"] == "test"
+
+
+def test_what_cannot_be_pulled_is_exit_2_and_leaves_nothing(run, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("GEOCONVLORA_HOME", str(tmp_path / "home"))
+    done = run("models", "pull", "sam_vit_b_01ec64.pth", "--url", "http://example.org/x")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "weights are fetched by https only" in done.stderr
+    assert not (tmp_path / "home").exists()

@@ -1,7 +1,10 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from geoconvlora.evaluate import boundary_counts, boundary_f1
+from geoconvlora.evaluate.boundary import Reach
 
 
 def halves(column: int, size: int = 10) -> np.ndarray:
@@ -64,3 +67,55 @@ def test_turned_and_mirrored_maps_score_the_same() -> None:
 def test_shapes_that_differ_are_refused() -> None:
     with pytest.raises(ValueError, match="shapes differ"):
         boundary_counts(halves(5), halves(5, 12), 2)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.integers(0, 10_000), st.sampled_from([2, 5, 70]), st.sampled_from([0, 1, 1.5, 2, 3.7, 12])
+)
+def test_counts_agree_with_distances_class_by_class(seed: int, classes: int, tolerance: float):
+    rng = np.random.default_rng(seed)
+    shape = tuple(rng.integers(1, 25, 2))
+    found, truth = rng.integers(0, classes, (2, *shape))
+    if rng.random() < 0.5:
+        truth = np.where(rng.random(shape) < 0.8, found, truth)
+    truth = np.where(rng.random(shape) < 0.1, 255, truth)
+    counts = boundary_counts(found, truth, classes, tolerance_px=tolerance)
+    assert (counts == slow_counts(found, truth, classes, tolerance)).all()
+
+
+def slow_counts(found: np.ndarray, truth: np.ndarray, classes: int, tolerance: float) -> np.ndarray:
+    """The definition, pixel by pixel and pair by pair."""
+    labelled = truth != 255
+
+    def outline(side: np.ndarray, value: int) -> np.ndarray:
+        places = []
+        for row, column in np.argwhere((side == value) & labelled):
+            for y, x in (
+                (row - 1, column),
+                (row + 1, column),
+                (row, column - 1),
+                (row, column + 1),
+            ):
+                inside = 0 <= y < side.shape[0] and 0 <= x < side.shape[1]
+                if inside and labelled[y, x] and side[y, x] != value:
+                    places.append((row, column))
+                    break
+        return np.array(places, float).reshape(-1, 2)
+
+    def near(ones: np.ndarray, others: np.ndarray) -> int:
+        if not len(ones) or not len(others):
+            return 0
+        apart = np.hypot(*(ones[:, None] - others[None]).transpose(2, 0, 1))
+        return int((apart.min(axis=1) <= tolerance).sum())
+
+    counts = []
+    for value in range(classes):
+        ours, theirs = outline(found, value), outline(truth, value)
+        counts.append((len(ours), near(ours, theirs), len(theirs), near(theirs, ours)))
+    return np.array(counts)
+
+
+def test_reach_is_an_ellipse_where_pixels_are_no_squares() -> None:
+    reach = Reach.of(20, height=10, width=5)
+    assert reach.half_widths == (4, 3, 0)

@@ -1,0 +1,151 @@
+"""The user's weights folder: Meta's base weights are fetched into it, own files are added."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from geoconvlora.errors import OutputError, WeightsError
+from geoconvlora.weights.catalogue import (
+    OFFICIAL,
+    base_header,
+    bundled_bases,
+    bundled_models,
+    models_home,
+    weights_home,
+)
+from geoconvlora.weights.download import Progress, download, verified
+from geoconvlora.weights.model_file import read_card
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file of the weights folder.
+
+    Attributes:
+        name: By which models, configurations and commands find it.
+        path: Where it is.
+        sha256: In hexadecimal digits.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+
+
+def pull(name: str, *, url: str | None = None, progress: Progress | None = None) -> Stored:
+    """Fetch base weights of Meta's into the weights folder, unless they are there.
+
+    The file's sha256 must begin with the digits in its name; the whole of it is recorded beside the
+    file, and from then on the whole of it is asked for.
+
+    Args:
+        name: Official name, such as ``sam_vit_b_01ec64.pth``.
+        url: Where to get it instead of Meta's server: a mirror.
+        progress: Told the bytes that are there and those that there will be.
+
+    Returns:
+        The file.
+
+    Raises:
+        WeightsError: The name is unknown, or the file cannot be had, verified or written.
+
+    Example:
+        >>> from geoconvlora.weights.store import pull
+        >>> pull("sam_vit_b_01ec64.pth").path  # doctest: +SKIP
+        PosixPath('/home/me/.cache/geoconvlora/weights/sam_vit_b_01ec64.pth')
+    """
+    if name in bundled_bases() or name in bundled_models():
+        raise WeightsError(f"{name} comes with the package: there is nothing to fetch")
+    if name not in OFFICIAL:
+        raise WeightsError(f"{name} is no name of base weights; known: {', '.join(OFFICIAL)}")
+    weights = OFFICIAL[name]
+    path = weights_home() / name
+    record = _record(path)
+    expected = _recorded(record) or weights.sha256_prefix
+    found = download(url or weights.url, path, sha256=expected, progress=progress)
+    _write_record(record, found)
+    return Stored(name, path, found)
+
+
+def register(file: str | Path, *, name: str | None = None, overwrite: bool = False) -> Stored:
+    """Copy a model or base weights into the weights folder, to be found by name.
+
+    Args:
+        file: A model file, a base of ours, or a checkpoint of Meta's under its official name.
+        name: Another name; not for Meta's.
+        overwrite: Replace a file of that name.
+
+    Returns:
+        The copy.
+
+    Raises:
+        ModelFileError: The file is none of these, or is damaged.
+        WeightsError: It is not what its official name promises.
+        OutputError: The name is taken, is no plain name, or the folder cannot be written.
+    """
+    source = Path(file)
+    if not source.is_file():
+        raise WeightsError(f"{source}: there is no such file")
+    if source.name in OFFICIAL:
+        if name not in (None, source.name):
+            raise OutputError(f"{source.name} keeps its name: models ask for it; leave --name out")
+        stem, target = source.name, weights_home() / source.name
+        found = verified(source, OFFICIAL[source.name].sha256_prefix)
+    else:
+        stem = name or source.stem
+        _check_name(stem)
+        is_base = bool(base_header(source))
+        if not is_base:
+            read_card(source)
+        target = (weights_home() if is_base else models_home()) / f"{stem}.safetensors"
+        found = verified(source, "")
+    if target.exists() and not overwrite:
+        raise OutputError(f"{stem} is registered already: choose another --name, or --overwrite")
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, part)
+        verified(part, found)
+        part.replace(target)
+        _write_record(_record(target), found)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error}") from None
+    finally:
+        part.unlink(missing_ok=True)
+    return Stored(stem, target, found)
+
+
+def _check_name(name: str) -> None:
+    if not name or name.startswith((".", "-")) or any(mark in name for mark in "/\\:\0"):
+        raise OutputError(f"{name!r} cannot be a name: leave out slashes and leading dots")
+    if name in bundled_models() or name in bundled_bases() or name in OFFICIAL:
+        raise OutputError(f"{name} is the name of known weights: choose another --name")
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def _recorded(record: Path) -> str | None:
+    """The digits of a file as ``sha256sum`` writes it; None where there is none, or it is odd."""
+    try:
+        digits = record.read_text(encoding="ascii").split()[0]
+    except (OSError, ValueError, IndexError):
+        return None
+    return digits if len(digits) == 64 and set(digits) <= set("0123456789abcdef") else None
+
+
+def _write_record(record: Path, sha256: str) -> None:
+    if _recorded(record) == sha256:
+        return
+    part = record.with_name(f".{record.name}.{os.getpid()}.part")
+    try:
+        part.write_text(f"{sha256}  {record.name.removesuffix('.sha256')}\n", encoding="ascii")
+        part.replace(record)
+    except OSError as error:
+        raise OutputError(f"{record} cannot be written: {error}") from None
+    finally:
+        part.unlink(missing_ok=True)
