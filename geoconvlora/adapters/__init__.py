@@ -114,7 +114,9 @@ def attach(encoder: nn.Module, method: str, **settings: Any) -> AdaptableEncoder
             f"{method} setting {'.'.join(map(str, fault['loc']))!r}: {fault['msg']}; "
             f"known: {', '.join(kind.model_fields) or 'none'}"
         ) from None
+    plain = {name for name, _ in encoder.named_parameters()}
     chosen.inject(encoder)
+    encoder.added = frozenset(name for name, _ in encoder.named_parameters() if name not in plain)
     # New modules start in training mode, in which a gate is noisy.
     encoder.train(encoder.training)
     encoder.method = chosen

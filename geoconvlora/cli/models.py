@@ -37,7 +37,7 @@ def list_models(as_json: Json = False) -> None:
                 "classes": [c.name for c in card.classes],
                 "bands": [b.name for b in card.bands],
                 "gsd_m": card.resolution.gsd_m,
-                "base": card.base.name,
+                "base": card.base.name if card.base else None,
                 "method": card.method,
                 "licence": card.licence,
                 "bytes": sizes[name],
@@ -55,7 +55,8 @@ def list_models(as_json: Json = False) -> None:
         classes = ", ".join(c.name for c in card.classes)
         bands = ", ".join(b.name for b in card.bands)
         size = _megabytes(sizes[name])
-        table.add_row(name, card.task, classes, bands, card.method, card.base.name, size)
+        stands_on = card.base.name if card.base else ""
+        table.add_row(name, card.task, classes, bands, card.method, stands_on, size)
     weights = Table("base weights", "encoder", "size", "here")
     for base in bases:
         here = "yes" if base.present else "no: models pull gets them"

@@ -35,7 +35,10 @@ def predict(
         ),
     ] = None,
     model: Annotated[
-        str, typer.Option("--model", "-m", help="Name of a bundled model, or a model file.")
+        str,
+        typer.Option(
+            "--model", "-m", help="A bundled model, a model file, or a U-Net with its card."
+        ),
     ] = "fields",
     base: Annotated[
         str | None, typer.Option("--base", help="The model's base weights: a name or a file.")

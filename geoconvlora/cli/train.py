@@ -51,6 +51,20 @@ def train(
         int | None,
         typer.Option("--num-workers", min=0, help="Processes that prepare samples."),
     ] = None,
+    devices: Annotated[
+        int | None,
+        typer.Option("--devices", min=1, help="Devices of each node; processes on the CPU."),
+    ] = None,
+    num_nodes: Annotated[
+        int | None, typer.Option("--num-nodes", min=1, help="Computers that train together.")
+    ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option("--strategy", help="How devices share the work: auto, ddp or fsdp."),
+    ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Write TensorBoard's event files too.")
+    ] = False,
     max_minutes: Annotated[
         float | None,
         typer.Option("--max-minutes", min=0, help="Stop before then; --resume goes on."),
@@ -83,6 +97,10 @@ def train(
         "seed": seed,
         "device": device,
         "num_workers": num_workers,
+        "devices": devices,
+        "num_nodes": num_nodes,
+        "strategy": strategy,
+        "tensorboard": tensorboard or None,
     }
     with warnings_as_lines():
         if images or labels is not None or label_column is not None:
@@ -109,6 +127,10 @@ def train(
         except KeyboardInterrupt:
             _say(f"Interrupted: {_how_to_resume(folder.last)}")
             raise typer.Exit(130) from None
+    from geoconvlora.training.precision import is_first_process
+
+    if not is_first_process():
+        return
     if dry_run:
         _say(f"would write {merged.out}: everything is there")
     elif result.model is None:

@@ -99,9 +99,7 @@ class _Steps:
         self.batch = batch
         self.trainable = [p for p in network.parameters() if p.requires_grad]
         self.optimizer = AdamW(self.trainable, lr=config.optim.lr)
-        self._criterion = SegmentationLoss(
-            config.loss.name, config.loss.class_weights, config.loss.dice_weight
-        ).to(batch["image"].device)
+        self._criterion = SegmentationLoss(**config.loss.model_dump()).to(batch["image"].device)
         self._clip = config.optim.clip
         self._precision = choose_precision(config.precision, batch["image"].device.type)
 

@@ -14,6 +14,7 @@ from geoconvlora.compare.inputs import Inputs, TileSplit
 from geoconvlora.errors import ConfigError, OutputError
 from geoconvlora.naming import check_name_length
 from geoconvlora.training.config_file import as_yaml, differing_leaves
+from geoconvlora.training.whole_file import write_whole
 
 _WITHOUT_EFFECT = {"train.num_workers", "train.description", "train.limits", "train.licence"}
 """Keys that may change between the parts of a comparison."""
@@ -133,16 +134,6 @@ class CompareFolder:
                     f"the tiles for {part} are not those that {self.path} was started with: bring "
                     f"back what {self.inputs} names, or start anew with --overwrite"
                 )
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its name and rename it, so that it is whole or not there."""
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def _by_row(tree: dict[str, object]) -> dict[str, object]:

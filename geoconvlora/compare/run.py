@@ -11,7 +11,7 @@ from pathlib import Path
 from geoconvlora.adapters import attach
 from geoconvlora.compare.config import CompareConfig, RunKey, load_compare_config
 from geoconvlora.compare.cost import measure_cost
-from geoconvlora.compare.folder import CompareFolder, write_whole
+from geoconvlora.compare.folder import CompareFolder
 from geoconvlora.compare.inputs import Inputs
 from geoconvlora.compare.plot import plot_png
 from geoconvlora.compare.scoring import score
@@ -34,6 +34,7 @@ from geoconvlora.training.run import train
 from geoconvlora.training.sources import open_sources
 from geoconvlora.training.task import ConvLoRASegmentation
 from geoconvlora.training.tile_pool import TilePair, find_pairs
+from geoconvlora.training.whole_file import write_whole
 from geoconvlora.weights import find_base, load, sha256_of
 from geoconvlora.weights.card import Frozen
 

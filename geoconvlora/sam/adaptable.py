@@ -75,6 +75,7 @@ class AdaptableEncoder(nn.Module):
             with every method, and model files hold them.
         recompute: Whether blocks are recomputed in the backward pass, to save memory.
         method: What it was adapted by; None for a plain encoder.
+        added: Names of the parameters that the method added.
         prompter: Of an adaptation method: adds to the input of every block.
         side: Of an adaptation method: reads every block's tokens and adds to the last.
         patch_embed: Images to patches (B, h, w, C), by its convolution ``proj``.
@@ -87,6 +88,7 @@ class AdaptableEncoder(nn.Module):
     fresh: tuple[str, ...]
     recompute: bool
     method: Method | None
+    added: frozenset[str]
     prompter: BlockPrompter | None
     side: SideNetwork | None
     patch_embed: Any
@@ -99,6 +101,7 @@ class AdaptableEncoder(nn.Module):
         self.fresh = fresh
         self.recompute = False
         self.method = None
+        self.added = frozenset()
         self.prompter = None
         self.side = None
 

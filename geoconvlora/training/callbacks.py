@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,11 +13,13 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from torch import Tensor
 
+from geoconvlora.training.whole_file import write_whole
+
 Report = Callable[[str], None]
 
 
 class EpochSeed(Callback):
-    """Makes each epoch's random numbers a function of the run's seed and the epoch.
+    """Makes each epoch's random numbers a function of the run's seed, the epoch and the process.
 
     A resumed run thus draws what the unbroken run would have drawn.
     """
@@ -26,7 +29,8 @@ class EpochSeed(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Seed all generators of the process."""
-        epoch_seed = (self._seed + 0x9E3779B1 * (trainer.current_epoch + 1)) % 2**32
+        place = 0x9E3779B1 * (trainer.current_epoch + 1) + 0x85EBCA6B * trainer.global_rank
+        epoch_seed = (self._seed + place) % 2**32
         seed_everything(epoch_seed, verbose=False)
 
 
@@ -117,20 +121,24 @@ class MetricsTable(Callback):
         self._start = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Add the epoch's row."""
+        """Add the epoch's row, in the first process."""
+        # Asking for them gathers them, in which all processes take part.
+        metrics = trainer.callback_metrics
+        if not trainer.is_global_zero:
+            return
         row: dict[str, float | int] = {
             "epoch": trainer.current_epoch,
             "step": trainer.global_step,
-            "lr": trainer.optimizers[0].param_groups[0]["lr"],
+            "lr": max(group["lr"] for group in trainer.optimizers[0].param_groups),
             "seconds": round(time.monotonic() - self._start, 2),
         }
-        metrics = trainer.callback_metrics
         row |= {name: round(float(metrics[name]), 6) for name in sorted(metrics)}
         rows = [r for r in self._rows() if int(r["epoch"]) < trainer.current_epoch]
-        with self._path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row), extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows([*rows, row])
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, fieldnames=list(row), extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows([*rows, row])
+        write_whole(self._path, text.getvalue().encode())
         if self._report is not None:
             values = "  ".join(f"{k} {v:.4g}" for k, v in row.items() if k != "epoch")
             self._report(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  {values}")
@@ -158,7 +166,9 @@ class TimeBudget(Callback):
         """Stop if another epoch as long as the mean so far would not fit."""
         self._epochs += 1
         elapsed = time.monotonic() - self._start
-        if elapsed * (self._epochs + 1) / self._epochs > self._seconds:
+        late = elapsed * (self._epochs + 1) / self._epochs > self._seconds
+        # Clocks differ, and all processes must stop after the same epoch.
+        if trainer.strategy.reduce_boolean_decision(late, all=False):
             trainer.should_stop = True
 
 

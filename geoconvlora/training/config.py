@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from geoconvlora.training.data_config import (
     IGNORE,
@@ -31,15 +31,9 @@ from geoconvlora.weights.card import (
 
 Size = EncoderName
 Precision = Literal["auto", "32", "bf16-mixed", "16-mixed"]
-LossName = Literal[
-    "ce",
-    "dice",
-    "log-cosh-dice",
-    "ce+dice",
-    "ce+log-cosh-dice",
-    "structure-faithful",
-    "structure-intended",
-]
+LOSS_TERMS = ("ce", "focal", "dice", "log-cosh-dice", "jaccard", "lovasz")
+STRUCTURE_LOSSES = ("structure-faithful", "structure-intended")
+Strategy = Literal["auto", "ddp", "fsdp"]
 Schedule = Literal["cosine", "linear", "constant"]
 
 
@@ -88,16 +82,38 @@ class BandConfig(Frozen):
         return self
 
 
+class Rates(Frozen):
+    """Learning rates of the network's parts as shares of ``optim.lr``."""
+
+    encoder: float = Field(default=1.0, gt=0)
+    """Weights that the encoder has without an adapter: all with method ``full``, its biases with
+    ``bitfit``, the new neck of a plain ViT."""
+    adapter: float = Field(default=1.0, gt=0)
+    """What the method added to the encoder."""
+    decoder: float = Field(default=1.0, gt=0)
+
+
 class OptimConfig(Frozen):
     """The optimiser (AdamW on trainable parameters) and its schedule, in optimiser steps."""
 
     lr: float = Field(default=1e-3, gt=0)
+    """The highest learning rate."""
+    rates: Rates = Rates()
+    eps: float = Field(default=1e-8, gt=0)
+    """Of AdamW; the reference implementation of Conv-LoRA has 1e-6."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Not applied to biases, norms and other vectors."""
     epochs: int = Field(default=20, ge=1)
+    patience: int | None = Field(default=None, ge=1)
+    """Stop after so many epochs in a row without a better validation; None: never."""
     batch_size: int = Field(default=8, ge=1)
+    """Samples that a device sees at once. Where its memory does not hold them, the batch is halved
+    and ``accumulate`` doubled."""
     accumulate: int = Field(default=1, ge=1)
     """Batches that make one optimiser step."""
+    recompute: bool = False
+    """Keep the encoder's inputs only and compute each block again for its gradient: less memory,
+    about a third more time, the same result."""
     schedule: Schedule = "cosine"
     warmup_fraction: float = Field(default=0.03, ge=0, lt=1)
     clip: float | None = Field(default=1.0, gt=0)
@@ -109,10 +125,50 @@ class OptimConfig(Frozen):
 class LossConfig(Frozen):
     """The task's loss; pixels of value 255 never count."""
 
-    name: LossName = "ce+dice"
+    name: str = "ce+dice"
+    """Terms joined by ``+``, such as ``focal+jaccard``; or a structure loss, which stands alone."""
     class_weights: tuple[float, ...] | None = None
-    """Of the cross-entropy, one a class."""
-    dice_weight: float = Field(default=1.0, ge=0)
+    """Of cross-entropy and focal loss, one a class."""
+    region_weight: float = Field(default=1.0, ge=0)
+    """Of the Dice, Jaccard and Lovász terms."""
+    focal_gamma: float = Field(default=2.0, ge=0)
+    """How much less pixels count in the focal loss that are right already."""
+    boundary_width_px: int | None = Field(default=None, ge=1, le=64)
+    """Pixels of the network's grid at most this far from another class weigh more in
+    cross-entropy and focal loss; None: all weigh alike."""
+    boundary_weight: float = Field(default=5.0, gt=0)
+    """How many times as much they weigh."""
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if fault := fault_of_loss_name(name):
+            raise ValueError(fault)
+        return name
+
+    @model_validator(mode="after")
+    def _boundary_has_a_pixel_loss(self) -> LossConfig:
+        if self.boundary_width_px is not None and {"ce", "focal"}.isdisjoint(self.name.split("+")):
+            raise ValueError(
+                f"boundary_width_px weighs cross-entropy or focal loss, and {self.name!r} has none"
+            )
+        return self
+
+
+def fault_of_loss_name(name: str) -> str | None:
+    """What is wrong with a loss's name; None where it can be built."""
+    if name in STRUCTURE_LOSSES:
+        return None
+    terms = name.split("+")
+    for term in terms:
+        if term not in LOSS_TERMS:
+            return (
+                f"{term!r} is none of {', '.join((*LOSS_TERMS, *STRUCTURE_LOSSES))}, and only the "
+                "first six can be joined by +"
+            )
+    if len(set(terms)) < len(terms):
+        return f"{name!r} names a term twice"
+    return None
 
 
 class AugmentConfig(Frozen):
@@ -162,6 +218,14 @@ class TrainConfig(Frozen):
     seed: int = Field(default=0, ge=0, lt=2**32)
     precision: Precision = "auto"
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    devices: int = Field(default=1, ge=1)
+    """Devices, or processes on the CPU, of each node; each sees its own batches."""
+    num_nodes: int = Field(default=1, ge=1)
+    strategy: Strategy = "auto"
+    """How several devices share the work: ``ddp`` gives each the whole network, ``fsdp`` a share
+    of it; ``auto`` is ``ddp`` where there are several."""
+    tensorboard: bool = False
+    """Write TensorBoard's event files into the run's folder too."""
     num_workers: int = Field(default=2, ge=0)
     out: Path
     """The model file that the run writes (``.safetensors``)."""
@@ -194,6 +258,15 @@ class TrainConfig(Frozen):
         weights = self.loss.class_weights
         if weights is not None and len(weights) != len(ids):
             raise ValueError(f"loss.class_weights has {len(weights)} values for {len(ids)} classes")
+        if self.devices > 1 and self.device not in ("auto", "cpu", "cuda"):
+            raise ValueError(f"device {self.device!r} is one device: with devices, give its kind")
+        if self.strategy == "fsdp" and self.optim.ema is not None:
+            raise ValueError(
+                "strategy 'fsdp' shares out the weights, and their average needs them whole: set "
+                "optim.ema: null"
+            )
+        if self.strategy == "fsdp" and self.precision == "16-mixed":
+            raise ValueError("strategy 'fsdp' is for precision 32 and bf16-mixed")
         if self.loss.name.startswith("structure") and len(ids) != 2:
             raise ValueError(f"loss {self.loss.name!r} is for 2 classes, not {len(ids)}")
         if len({band.mean is None for band in self.bands}) > 1:

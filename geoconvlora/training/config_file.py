@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from geoconvlora.errors import ConfigError
 from geoconvlora.training.config import TrainConfig
+from geoconvlora.training.whole_file import write_whole
 
 Tree = dict[str, Any]
 
@@ -43,7 +44,7 @@ def load_config(path: str | Path | None, overrides: Mapping[str, Any] | None = N
 
 def save_config(config: TrainConfig, path: Path) -> None:
     """Write a configuration as YAML that :func:`load_config` reads back equal."""
-    path.write_text(as_yaml(config.model_dump(mode="json")), encoding="utf-8")
+    write_whole(path, as_yaml(config.model_dump(mode="json")).encode())
 
 
 def differing_keys(one: TrainConfig, other: TrainConfig) -> list[str]:

@@ -7,11 +7,17 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
-from torch.utils.data import DataLoader, get_worker_info
+from torch.utils.data import DataLoader, DistributedSampler, get_worker_info
 
 from geoconvlora.training.augment import Augment
 from geoconvlora.training.config import AugmentConfig
-from geoconvlora.training.samples import EpochSampler, Pool, PoolDataset, TorchSample
+from geoconvlora.training.samples import (
+    EpochSampler,
+    EvenDataset,
+    Pool,
+    PoolDataset,
+    TorchSample,
+)
 
 
 class SegmentationDataModule(LightningDataModule):
@@ -23,7 +29,8 @@ class SegmentationDataModule(LightningDataModule):
     Args:
         train: Training samples.
         val: Validation samples.
-        batch_size: Samples in a batch; an incomplete last training batch is left out.
+        batch_size: Samples in a batch of one process; an incomplete last training batch is left
+            out.
         num_workers: Processes that prepare samples beside the training; 0 prepares them in it.
         augment: Random changes to the training samples.
     """
@@ -38,20 +45,32 @@ class SegmentationDataModule(LightningDataModule):
         augment: AugmentConfig | None = None,
     ) -> None:
         super().__init__()
-        self._train = PoolDataset(train)
-        self._val = PoolDataset(val)
-        self._batch_size = min(batch_size, len(train))
+        self._train = train
+        self._val = val
+        self._batch_size = batch_size
         self._num_workers = num_workers
         self._augment = Augment(augment or AugmentConfig())
 
     def train_dataloader(self) -> DataLoader[TorchSample]:
         """New samples in every epoch."""
-        sampler = EpochSampler(len(self._train))
-        return self._loader(self._train, sampler=sampler, drop_last=True)
+        processes, rank = self._share()
+        sampler = EpochSampler(len(self._train), processes=processes, rank=rank)
+        return self._loader(
+            PoolDataset(self._train),
+            batch_size=min(self._batch_size, len(sampler)),
+            sampler=sampler,
+            drop_last=True,
+        )
 
     def val_dataloader(self) -> DataLoader[TorchSample]:
         """The same samples in every epoch."""
-        return self._loader(self._val, shuffle=False)
+        processes, rank = self._share()
+        dataset = EvenDataset(self._val, processes)
+        # Lightning puts a sampler of its own in the place of any that is not of this kind.
+        sampler: DistributedSampler[int] = DistributedSampler(
+            dataset, processes, rank, shuffle=False
+        )
+        return self._loader(dataset, batch_size=self._batch_size, sampler=sampler)
 
     def on_after_batch_transfer(self, batch: TorchSample, dataloader_idx: int) -> TorchSample:
         """Augment training batches where the network is."""
@@ -60,10 +79,15 @@ class SegmentationDataModule(LightningDataModule):
             return changed
         return batch
 
-    def _loader(self, dataset: PoolDataset, **order: Any) -> DataLoader[TorchSample]:
+    def _share(self) -> tuple[int, int]:
+        """Processes that train together, and the place of this one among them."""
+        if self.trainer is None:
+            return 1, 0
+        return self.trainer.world_size, self.trainer.global_rank
+
+    def _loader(self, dataset: PoolDataset, **batches: Any) -> DataLoader[TorchSample]:
         return DataLoader(
             dataset,
-            batch_size=self._batch_size,
             num_workers=self._num_workers,
             persistent_workers=self._num_workers > 0,
             worker_init_fn=_reopen_files if self._num_workers else None,
@@ -71,7 +95,7 @@ class SegmentationDataModule(LightningDataModule):
             # A loader without its own generator draws from torch's, at another moment in the first
             # epoch of a process than in the others: a resumed run would then differ.
             generator=torch.Generator().manual_seed(0),
-            **order,
+            **batches,
         )
 
 

@@ -49,6 +49,7 @@ def export(
     bands: tuple[Band, ...],
     best: Best,
     *,
+    epochs: int,
     samples: int,
 ) -> Path:
     """Write the trained network as a model file, or as base weights.
@@ -58,6 +59,7 @@ def export(
         network: With the best weights.
         bands: With the statistics that the run used.
         best: The epoch that the weights are of.
+        epochs: Finished epochs of the run.
         samples: Training samples that the whole run saw.
 
     Returns:
@@ -76,7 +78,7 @@ def export(
     record = TrainingRecord(
         data=config.data_lines,
         seed=config.seed,
-        epochs=config.optim.epochs,
+        epochs=epochs,
         samples=samples,
         config=config.model_dump(mode="json", exclude_defaults=True),
         versions=_versions(),

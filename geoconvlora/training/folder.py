@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from geoconvlora.errors import ConfigError, OutputError
@@ -11,7 +12,15 @@ from geoconvlora.naming import check_name_length
 from geoconvlora.training.config import TrainConfig
 from geoconvlora.training.config_file import differing_keys, load_config, save_config
 
-_WITHOUT_EFFECT = {"num_workers", "name", "description", "limits", "licence", "data_lines"}
+_WITHOUT_EFFECT = {
+    "num_workers",
+    "tensorboard",
+    "name",
+    "description",
+    "limits",
+    "licence",
+    "data_lines",
+}
 """Keys that may change between the parts of a run: they do not change its weights."""
 
 
@@ -32,6 +41,16 @@ class RunFolder:
         return self.path / "metrics.csv"
 
     @property
+    def curves(self) -> Path:
+        """Losses and scores over the epochs, drawn at the end."""
+        return self.path / "curves.png"
+
+    @property
+    def samples(self) -> Path:
+        """Validation samples with labels and predictions, drawn at the end."""
+        return self.path / "samples.png"
+
+    @property
     def last(self) -> Path:
         """The checkpoint of the last finished epoch."""
         return self.path / "last.ckpt"
@@ -47,10 +66,15 @@ class RunFolder:
         Raises:
             OutputError: The model file or an unfinished run exists, the folder is missing, or the
                 name is too long.
-            ConfigError: The run cannot be resumed.
+            ConfigError: The run cannot be resumed, or TensorBoard is not installed.
         """
         out = config.out
         check_name_length(out)
+        if config.tensorboard and not any(map(find_spec, ("tensorboard", "tensorboardX"))):
+            raise ConfigError(
+                "tensorboard is not installed: pip install 'geoconvlora[tensorboard]', or leave it "
+                "out; metrics.csv is written in any case"
+            )
         if not out.parent.is_dir():
             raise OutputError(f"{out}: the folder {out.parent} does not exist: make it first")
         if not os.access(out.parent, os.W_OK):
@@ -72,7 +96,7 @@ class RunFolder:
         except OSError as error:
             raise OutputError(f"{self.path} cannot be made: {error.strerror}") from None
         if not resume:
-            for file in (self.last, self.best, self.metrics):
+            for file in (self.last, self.best, self.metrics, self.curves, self.samples):
                 file.unlink(missing_ok=True)
         save_config(config, self.config)
 

@@ -3,38 +3,99 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
+from functools import partial
 
 import torch
-from segmentation_models_pytorch.losses import DiceLoss
+from segmentation_models_pytorch.losses import DiceLoss, JaccardLoss, LovaszLoss
 from torch import Tensor, nn
 from torch.nn import functional
 
 from geoconvlora.errors import ConfigError
-from geoconvlora.training.config import IGNORE, LossName
+from geoconvlora.training.config import IGNORE, fault_of_loss_name
+from geoconvlora.training.structure_loss import StructureLoss
 
 
-class CrossEntropy(nn.Module):
-    """Weighted cross-entropy, averaged over labelled pixels; 0 where there is none.
+class PixelLoss(nn.Module):
+    """Cross-entropy or focal loss, the weighted mean over labelled pixels; 0 where there is none.
 
-    Torch's own mean is not a number for a batch without a labelled pixel.
+    A pixel of class c with probability p of it has the loss ``-(1 - p)^gamma log p`` (Lin et al.,
+    2017, arXiv 1708.02002, equation 4; gamma 0 is cross-entropy) and the weight of its class times
+    that of its place. The classes' probabilities are a softmax, as they are in prediction; the
+    focal loss of segmentation-models-pytorch gives each class a sigmoid of its own.
+
+    Args:
+        gamma: How much less pixels count that are right already.
+        class_weights: One a class; None weighs all alike.
+        boundary_width_px: Pixels within this distance (in rows or columns) of a pixel of another
+            class weigh more; None: all places weigh alike.
+        boundary_weight: How many times as much.
     """
 
-    weight: Tensor | None
+    class_weights: Tensor | None
 
-    def __init__(self, class_weights: Sequence[float] | None = None) -> None:
+    def __init__(
+        self,
+        gamma: float = 0.0,
+        class_weights: Sequence[float] | None = None,
+        boundary_width_px: int | None = None,
+        boundary_weight: float = 1.0,
+    ) -> None:
         super().__init__()
-        weight = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
-        self.register_buffer("weight", weight, persistent=False)
+        weights = None if class_weights is None else torch.tensor(class_weights).float()
+        self.register_buffer("class_weights", weights, persistent=False)
+        self._gamma = gamma
+        self._width = boundary_width_px
+        self._boundary_weight = boundary_weight
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Loss of ``logits`` (B, K, H, W) against ``mask`` (B, H, W)."""
-        total = functional.cross_entropy(
-            logits, mask, weight=self.weight, ignore_index=IGNORE, reduction="sum"
-        )
-        labelled = mask[mask != IGNORE]
-        counted = labelled.numel() if self.weight is None else self.weight[labelled].sum()
-        return total / max(float(counted), 1e-6)
+        losses = functional.cross_entropy(logits, mask, ignore_index=IGNORE, reduction="none")
+        if self._gamma:
+            losses = (1 - torch.exp(-losses)).pow(self._gamma) * losses
+        weights = (mask != IGNORE).to(losses)
+        if self.class_weights is not None:
+            weights = weights * self.class_weights[mask.masked_fill(mask == IGNORE, 0)]
+        if self._width is not None:
+            more = near_boundary(mask, self._width)
+            weights = weights * (1 + (self._boundary_weight - 1) * more.to(losses))
+        return (weights * losses).sum() / weights.sum().clamp_min(1e-6)
+
+
+def near_boundary(mask: Tensor, width_px: int) -> Tensor:
+    """Where a labelled pixel of another class is at most ``width_px`` rows and columns away.
+
+    Args:
+        mask: Class ids (B, H, W); ignored pixels make no boundary.
+        width_px: 1 marks the pixels that touch another class, also by a corner.
+
+    Returns:
+        (B, H, W) booleans.
+    """
+    ids = mask[:, None].float()
+    ignored = ids == IGNORE
+    highest = partial(
+        functional.max_pool2d, kernel_size=2 * width_px + 1, stride=1, padding=width_px
+    )
+    top = highest(ids.masked_fill(ignored, -1))
+    bottom = -highest(-ids)
+    return ((top > bottom) & ~ignored)[:, 0]
+
+
+class LabelledOnly(nn.Module):
+    """Gives a loss over whole batches their labelled pixels alone; 0 where there is none."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """Loss of ``logits`` (B, K, H, W) against ``mask`` (B, H, W)."""
+        labelled = mask != IGNORE
+        if not labelled.any():
+            return logits.sum() * 0
+        pixels = logits.movedim(1, -1)[labelled].T
+        loss: Tensor = self.loss(pixels[None, :, None], mask[labelled][None, None])
+        return loss
 
 
 class LogCosh(nn.Module):
@@ -49,60 +110,18 @@ class LogCosh(nn.Module):
         return torch.log(torch.cosh(self.loss(logits, mask)))
 
 
-class StructureLoss(nn.Module):
-    """The two-class loss of Conv-LoRA's experiments: cross-entropy and IoU, heavier at outlines.
-
-    A pixel weighs ``w = 1 + 5 |a - y|``, with y 1 in the foreground and a its mean over 31 x 31
-    pixels, zeros beyond the edge. An image's loss is its cross-entropy plus ``1 - (sum w p y + 1) /
-    (sum w (p + y) - sum w p y + 1)``, as in F3Net (Wei et al., AAAI 2020); the batch's is the mean.
-
-    Args:
-        faithful: Leave the cross-entropy unweighted, the mean over the batch, as the official code
-            does: a legacy argument turns it into a scalar before the weights are applied. False:
-            weight it as it is meant.
-    """
-
-    window_px = 31
-
-    def __init__(self, *, faithful: bool) -> None:
-        super().__init__()
-        self.faithful = faithful
-
-    def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """Loss of ``logits`` (B, 2, H, W) against ``mask`` (B, H, W); 255 is in no sum.
-
-        Raises:
-            ConfigError: There are more than two classes.
-        """
-        if logits.shape[1] != 2:
-            raise ConfigError(f"the structure loss is for 2 classes, not {logits.shape[1]}")
-        odds = logits[:, 1] - logits[:, 0]
-        labelled = (mask != IGNORE).to(odds)
-        truth = (mask == 1).to(odds)
-        around = functional.avg_pool2d(
-            truth[:, None], self.window_px, stride=1, padding=self.window_px // 2
-        )[:, 0]
-        weight = (1 + 5 * (around - truth).abs()) * labelled
-        entropy = functional.binary_cross_entropy_with_logits(odds, truth, reduction="none")
-        if self.faithful:
-            cross_entropy = (entropy * labelled).sum() / labelled.sum().clamp_min(1)
-        else:
-            cross_entropy = _per_image(weight * entropy) / _per_image(weight).clamp_min(1)
-        found = odds.sigmoid()
-        common = _per_image(weight * found * truth)
-        union = _per_image(weight * (found + truth)) - common
-        loss: Tensor = (cross_entropy + 1 - (common + 1) / (union + 1)).mean()
-        return loss
-
-
 class SegmentationLoss(nn.Module):
-    """Cross-entropy, Dice, both, or the structure loss; pixels of value 255 do not count.
+    """A sum of pixel losses and region losses; pixels of value 255 do not count.
 
     Args:
-        name: Which terms: ``ce``, ``dice``, ``log-cosh-dice`` or a sum such as ``ce+dice``;
-            ``structure-faithful`` and ``structure-intended`` are :class:`StructureLoss`.
-        class_weights: Of the cross-entropy, one a class.
-        dice_weight: Of the Dice term.
+        name: Terms joined by ``+``: ``ce`` and ``focal`` are :class:`PixelLoss`; ``dice``,
+            ``log-cosh-dice``, ``jaccard`` and ``lovasz`` measure the overlap of regions.
+            ``structure-faithful`` and ``structure-intended`` are :class:`StructureLoss`, alone.
+        class_weights: Of the pixel losses, one a class.
+        region_weight: Of the region losses.
+        focal_gamma: Of the focal loss.
+        boundary_width_px: Of the pixel losses.
+        boundary_weight: Of the pixel losses.
 
     Raises:
         ConfigError: The name is unknown.
@@ -116,39 +135,39 @@ class SegmentationLoss(nn.Module):
 
     def __init__(
         self,
-        name: LossName = "ce+dice",
+        name: str = "ce+dice",
         class_weights: Sequence[float] | None = None,
-        dice_weight: float = 1.0,
+        region_weight: float = 1.0,
+        focal_gamma: float = 2.0,
+        boundary_width_px: int | None = None,
+        boundary_weight: float = 5.0,
     ) -> None:
         super().__init__()
-        if name not in get_args(LossName):
-            raise ConfigError(f"loss {name!r} is none of {', '.join(get_args(LossName))}")
-        terms = name.split("+")
-        self.cross_entropy = CrossEntropy(class_weights) if "ce" in terms else None
-        self.dice: nn.Module | None = None
-        if "dice" in terms or "log-cosh-dice" in terms:
-            dice = DiceLoss("multiclass", ignore_index=IGNORE)
-            self.dice = LogCosh(dice) if "log-cosh-dice" in terms else dice
-        self.dice_weight = dice_weight
-        self.structure = (
-            StructureLoss(faithful=name == "structure-faithful")
-            if name.startswith("structure")
-            else None
+        if fault := fault_of_loss_name(name):
+            raise ConfigError(f"loss {fault}")
+        pixel = partial(
+            PixelLoss,
+            class_weights=class_weights,
+            boundary_width_px=boundary_width_px,
+            boundary_weight=boundary_weight,
         )
+        terms: dict[str, tuple[nn.Module, float]] = {
+            "ce": (pixel(0.0), 1.0),
+            "focal": (pixel(focal_gamma), 1.0),
+            "dice": (DiceLoss("multiclass", ignore_index=IGNORE), region_weight),
+            "log-cosh-dice": (LogCosh(DiceLoss("multiclass", ignore_index=IGNORE)), region_weight),
+            # Older versions of both libraries' losses know no ignored pixels, or fail without any.
+            "jaccard": (LabelledOnly(JaccardLoss("multiclass")), region_weight),
+            "lovasz": (LabelledOnly(LovaszLoss("multiclass")), region_weight),
+            "structure-faithful": (StructureLoss(faithful=True), 1.0),
+            "structure-intended": (StructureLoss(faithful=False), 1.0),
+        }
+        chosen = [terms[term] for term in name.split("+")]
+        self.terms = nn.ModuleList(term for term, _ in chosen)
+        self._weights = [weight for _, weight in chosen]
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Loss of ``logits`` (B, K, H, W) against ``mask`` (B, H, W), in float32."""
         logits = logits.float()
-        loss = logits.new_zeros(())
-        if self.cross_entropy is not None:
-            loss = loss + self.cross_entropy(logits, mask)
-        if self.dice is not None:
-            loss = loss + self.dice_weight * self.dice(logits, mask)
-        if self.structure is not None:
-            loss = loss + self.structure(logits, mask)
-        return loss
-
-
-def _per_image(values: Tensor) -> Tensor:
-    """Sum of each image's pixels: (B, H, W) to (B,)."""
-    return values.sum(dim=(1, 2))
+        losses = [w * term(logits, mask) for term, w in zip(self.terms, self._weights, strict=True)]
+        return torch.stack(losses).sum()

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from geoconvlora.adapters import attach
 from geoconvlora.errors import WeightsError
 from geoconvlora.sam import Segmenter, build_segmenter
+from geoconvlora.sam.adaptable import AdaptableEncoder
 from geoconvlora.training.config import Size
 from geoconvlora.weights import find_base, read_checkpoint, sha256_of
 from geoconvlora.weights.card import BaseWeights
 from geoconvlora.weights.catalogue import OFFICIAL, bundled_bases
+
+if TYPE_CHECKING:
+    from torch.distributed.device_mesh import DeviceMesh
+
+Part = Literal["encoder", "adapter", "decoder"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 def build_network(
@@ -48,6 +55,27 @@ def build_network(
     )
     attach(network.encoder, method, **settings)
     return network.train()
+
+
+def part_of(name: str, encoder: AdaptableEncoder) -> Part:
+    """Which part of a segmenter a parameter belongs to, by its name there."""
+    if name.startswith("decoder."):
+        return "decoder"
+    return "adapter" if name.removeprefix("encoder.") in encoder.added else "encoder"
+
+
+def shard(network: Segmenter, mesh: DeviceMesh) -> None:
+    """Share the network's weights out over devices: each keeps a part of every block's.
+
+    Args:
+        network: With its adapter; its parameters become distributed tensors.
+        mesh: The devices, in one dimension.
+    """
+    from torch.distributed.fsdp import fully_shard
+
+    for block in network.encoder.blocks:
+        fully_shard(block, mesh=mesh)
+    fully_shard(network, mesh=mesh)
 
 
 def describe_base(size: Size | None, base: str | None) -> BaseWeights:

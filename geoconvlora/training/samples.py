@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, DistributedSampler
 
 from geoconvlora.training.data_config import IGNORE
 
@@ -105,23 +105,44 @@ class PoolDataset(Dataset[TorchSample]):
         return self.pool.draw(key).to_torch()
 
 
-class EpochSampler(Sampler[int]):
-    """Keys ``epoch * length ... (epoch + 1) * length``: new ones in every epoch.
+class EvenDataset(PoolDataset):
+    """A pool with a multiple of ``processes`` samples: those beyond the pool have no label.
 
-    Lightning calls :meth:`set_epoch` before each epoch, resumed or not.
+    Processes that train together must take the same number of steps.
     """
 
-    def __init__(self, length: int) -> None:
-        self._length = length
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Move to the keys of an epoch."""
-        self._epoch = epoch
+    def __init__(self, pool: Pool, processes: int) -> None:
+        super().__init__(pool)
+        self._length = -(-len(pool) // processes) * processes
 
     def __len__(self) -> int:
         return self._length
 
+    def __getitem__(self, key: int) -> TorchSample:
+        if key < len(self.pool):
+            return super().__getitem__(key)
+        sample = super().__getitem__(0)
+        return {**sample, "mask": torch.full_like(sample["mask"], IGNORE)}
+
+
+class EpochSampler(DistributedSampler[int]):
+    """Keys ``epoch * length ... (epoch + 1) * length``: new ones in every epoch.
+
+    Lightning calls :meth:`set_epoch` before each epoch, resumed or not. Of several processes, each
+    takes every n-th key, so that n batches of b are the n * b keys that one process would take.
+    """
+
+    def __init__(self, length: int, *, processes: int = 1, rank: int = 0) -> None:
+        # Of the data set, the sampler wants the length alone.
+        keys = cast("Dataset[int]", range(length))
+        super().__init__(keys, num_replicas=processes, rank=rank, shuffle=False, drop_last=True)
+        self._keys = length
+
+    def __len__(self) -> int:
+        return self._keys // self.num_replicas
+
     def __iter__(self) -> Iterator[int]:
-        start = self._epoch * self._length
-        return iter(range(start, start + self._length))
+        start = self.epoch * self._keys
+        return iter(
+            range(start, start + len(self) * self.num_replicas)[self.rank :: self.num_replicas]
+        )

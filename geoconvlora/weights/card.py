@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 FORMAT_VERSION: Literal[1] = 1
 """Version of the model file's layout; another one is refused."""
@@ -120,8 +120,9 @@ class ModelCard(Frozen):
     limits: str = ""
     licence: str = "unknown"
     task: TaskKind
-    base: BaseWeights
-    method: str
+    base: BaseWeights | None = None
+    """None, with ``method``: a network that another library trained."""
+    method: str | None = None
     method_settings: dict[str, Any] = Field(default_factory=dict)
     decoder: dict[str, Any] = Field(default_factory=dict)
     """Settings of :class:`geoconvlora.sam.PromptFreeDecoder`."""
@@ -147,4 +148,17 @@ class ModelCard(Frozen):
             raise ValueError(f"tile_size {self.tile_size} is not a multiple of 16")
         if (self.task == "instances") != (self.instances is not None):
             raise ValueError("task 'instances' and the instance rule go together")
+        if (self.base is None) != (self.method is None):
+            raise ValueError("base and method go together")
         return self
+
+
+def fault_of_card(error: ValidationError) -> str:
+    """What is wrong with a card, on one line."""
+    faults = []
+    for fault in error.errors(include_url=False):
+        key = ".".join(map(str, fault["loc"]))
+        unknown = fault["type"] == "extra_forbidden"
+        text = "unknown key" if unknown else fault["msg"].removeprefix("Value error, ")
+        faults.append(f"{key}: {text}" if key else text)
+    return "; ".join(faults)[:300]

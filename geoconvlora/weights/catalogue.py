@@ -141,6 +141,8 @@ def known_bases() -> list[KnownBase]:
 def find_model(name: str | Path) -> Path:
     """Resolve a bundled model's name, a path to a model file, or a registered model's name.
 
+    A path may also be a folder, as other libraries write them.
+
     Raises:
         ModelFileError: There is none of them.
     """
@@ -148,11 +150,16 @@ def find_model(name: str | Path) -> Path:
     if str(name) in bundled:
         return bundled[str(name)]
     path = Path(name)
-    if path.is_file():
+    if path.is_file() or (path / "config.json").is_file():
         return path
     registered = registered_models()
     if str(name) in registered:
         return registered[str(name)]
+    if path.is_dir():
+        raise ModelFileError(
+            f"{path} is a folder without config.json: give a model file, or a folder as "
+            "segmentation-models-pytorch saves networks"
+        )
     raise ModelFileError(
         f"{name}: no such model file, and no model of that name "
         f"(known: {', '.join([*bundled, *registered]) or 'none'})"

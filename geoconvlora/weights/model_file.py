@@ -11,11 +11,12 @@ from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 
 from geoconvlora.errors import ConfigError, ModelFileError
-from geoconvlora.weights.card import FORMAT_VERSION, ModelCard
+from geoconvlora.weights.card import FORMAT_VERSION, BaseWeights, ModelCard, fault_of_card
 from geoconvlora.weights.catalogue import find_base, find_model, sha256_of
+from geoconvlora.weights.foreign import is_foreign, load_foreign, read_foreign_card
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from geoconvlora.sam import Segmenter
 
@@ -29,19 +30,23 @@ class Model:
     """A network that is ready to predict, and what its file says of it."""
 
     card: ModelCard
-    network: Segmenter
+    network: nn.Module
+    """Normalised images (B, bands, H, W) to logits (B, classes, H, W)."""
 
 
 def read_card(name: str | Path) -> ModelCard:
     """Read a model's card, without torch.
 
     Args:
-        name: A bundled model's name, or a model file.
+        name: A bundled model's name, a model file, or a network of another library with a card
+            beside it, see :func:`geoconvlora.weights.foreign.read_foreign_card`.
 
     Raises:
         ModelFileError: The file is missing or damaged, or of an unknown format version.
     """
     path = find_model(name)
+    if is_foreign(path):
+        return read_foreign_card(path)
     try:
         with safe_open(path, framework="np") as file:
             text = (file.metadata() or {}).get(CARD_KEY)
@@ -60,25 +65,22 @@ def read_card(name: str | Path) -> ModelCard:
                 "use the geoconvlora that wrote it, or train again"
             )
         content.pop(DIGEST_KEY, None)
-        return ModelCard.model_validate(content)
+        card = ModelCard.model_validate(content)
     except (ValueError, AttributeError) as error:
         raise ModelFileError(
             f"{path}: its model card cannot be read ({_reason(error)}): get it again, or use the "
             "geoconvlora that wrote it"
         ) from None
+    if card.base is None:
+        raise ModelFileError(f"{path}: its model card names no base weights: get it again")
+    return card
 
 
 def _reason(error: Exception) -> str:
     """What is wrong with a card, on one line."""
-    if not isinstance(error, ValidationError):
-        return " ".join(str(error).split())[:300]
-    faults = []
-    for fault in error.errors(include_url=False):
-        key = ".".join(map(str, fault["loc"]))
-        unknown = fault["type"] == "extra_forbidden"
-        text = "unknown key" if unknown else fault["msg"].removeprefix("Value error, ")
-        faults.append(f"{key}: {text}" if key else text)
-    return "; ".join(faults)[:300]
+    if isinstance(error, ValidationError):
+        return fault_of_card(error)
+    return " ".join(str(error).split())[:300]
 
 
 def load(
@@ -87,7 +89,8 @@ def load(
     """Load a model.
 
     Args:
-        name: A bundled model's name, or a model file.
+        name: A bundled model's name, a model file, or a network of another library with a card
+            beside it.
         device: Where the network goes, as torch names it.
         base: The base weights' file, where it is not bundled or in the weights folder.
 
@@ -109,25 +112,35 @@ def load(
     path = find_model(name)
     base_path = find_base_of(path, card, base)
 
+    if card.base is None or card.method is None:
+        network = load_foreign(path, card)
+    else:
+        network = _load_adapted(path, card, card.base, card.method, base_path)
+    network.requires_grad_(False)
+    return Model(card, network.to(device).eval())
+
+
+def _load_adapted(
+    path: Path, card: ModelCard, base: BaseWeights, method: str, base_path: Path | None
+) -> Segmenter:
     from geoconvlora.adapters import attach
     from geoconvlora.sam import build_segmenter
 
     try:
         network = build_segmenter(
-            card.base.size,
+            base.size,
             classes=len(card.classes),
             bands=len(card.bands),
             checkpoint=base_path,
             decoder=card.decoder,
         )
-        attach(network.encoder, card.method, **card.method_settings)
+        attach(network.encoder, method, **card.method_settings)
     except ConfigError as error:
         raise ModelFileError(
             f"{path}: the network that its model card describes cannot be built: {error}"
         ) from None
     _load_tensors(path, network)
-    network.requires_grad_(False)
-    return Model(card, network.to(device).eval())
+    return network
 
 
 def find_base_of(path: str | Path, card: ModelCard, base: str | Path | None = None) -> Path | None:
@@ -142,9 +155,15 @@ def find_base_of(path: str | Path, card: ModelCard, base: str | Path | None = No
         The file; None where all tensors are in the model file.
 
     Raises:
-        ModelFileError: They are other base weights than the model is for.
+        ModelFileError: They are other base weights than the model is for, or it is for none.
         WeightsError: They are not there.
     """
+    if card.base is None:
+        if base is not None:
+            raise ModelFileError(
+                f"{path} is a whole network, without base weights: leave out {base}"
+            )
+        return None
     if card.base.sha256 is None:
         return None
     base_path = find_base(base or card.base.name)

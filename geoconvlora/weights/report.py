@@ -15,6 +15,7 @@ from geoconvlora.weights.catalogue import (
     registered_bases,
     registered_models,
 )
+from geoconvlora.weights.foreign import is_foreign
 from geoconvlora.weights.model_file import read_card
 
 # A safetensors file is the length of its header, 8 bytes, and the header: JSON, up to this long.
@@ -24,7 +25,7 @@ _MAX_HEADER_BYTES = 100_000_000
 def is_weights(name: str) -> bool:
     """Whether a name or file, whatever its suffix, is one of weights; tensors are not read."""
     path = Path(name)
-    if path.suffix == ".safetensors" or _is_safetensors(path):
+    if path.suffix == ".safetensors" or is_foreign(path) or _is_safetensors(path):
         return True
     models, bases = registered_models() | bundled_models(), registered_bases() | bundled_bases()
     return not path.exists() and name in {*models, *bases, *OFFICIAL}

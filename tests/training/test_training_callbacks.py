@@ -56,15 +56,16 @@ def test_validation_sees_the_average_and_training_goes_on_with_the_weights() -> 
     assert torch.equal(average.state_dict()["average"]["trained"], middle)
 
 
-def test_random_numbers_depend_on_seed_and_epoch_alone() -> None:
-    def number(seed: int, epoch: int) -> float:
-        EpochSeed(seed).on_train_epoch_start(SimpleNamespace(current_epoch=epoch), None)
+def test_random_numbers_depend_on_seed_epoch_and_process_alone() -> None:
+    def number(seed: int, epoch: int, rank: int = 0) -> float:
+        trainer = SimpleNamespace(current_epoch=epoch, global_rank=rank)
+        EpochSeed(seed).on_train_epoch_start(trainer, None)
         return torch.rand(1).item()
 
     first = number(0, 3)
     torch.rand(5)
     assert number(0, 3) == first
-    assert len({first, number(0, 4), number(1, 3), number(1, 4)}) == 4
+    assert len({first, number(0, 4), number(1, 3), number(1, 4), number(0, 3, rank=1)}) == 5
 
 
 def test_repeated_epoch_replaces_its_row(tmp_path: Path) -> None:
@@ -77,6 +78,7 @@ def test_repeated_epoch_replaces_its_row(tmp_path: Path) -> None:
             optimizers=[optimizer],
             callback_metrics={"val_mIoU": torch.tensor(score)},
             max_epochs=2,
+            is_global_zero=True,
         )
         table.on_train_epoch_start(trainer, None)
         table.on_train_epoch_end(trainer, None)

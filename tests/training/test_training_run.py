@@ -1,19 +1,28 @@
 import csv
+import os
+import signal
 from collections.abc import Callable
+from importlib.util import find_spec
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from matplotlib.image import imread
 from safetensors.torch import load_file
 
 from geoconvlora.adapters import attach
 from geoconvlora.errors import ConfigError, OutputError
 from geoconvlora.sam import build_segmenter
+from geoconvlora.training.batches import Batches
 from geoconvlora.training.config import TrainConfig
 from geoconvlora.training.config_file import load_config
 from geoconvlora.training.export import Best, export
+from geoconvlora.training.folder import RunFolder
 from geoconvlora.training.run import train
+from geoconvlora.training.task import ConvLoRASegmentation
 from geoconvlora.weights import read_card, save_base
 from geoconvlora.weights.card import Band
 
@@ -28,6 +37,11 @@ def _one_thread() -> None:
 @pytest.fixture
 def config(tiles_config: Build) -> Callable[..., TrainConfig]:
     return lambda out, **changes: load_config(None, tiles_config(out, **changes))
+
+
+@pytest.fixture
+def base(tiles: Path) -> Path:
+    return save_base(tiles / "tiny.safetensors", build_segmenter("vit_t", classes=2))
 
 
 def same_weights(one: Path | None, other: Path | None) -> bool:
@@ -119,7 +133,7 @@ def test_diverged_weights_are_not_written(config: Callable[..., TrainConfig], ki
         network.encoder.patch_embed.proj.weight[0, 0, 0, 0] = float("inf")
     bands = tuple(Band(name=name, mean=0, std=1) for name in ("red", "green", "blue"))
     with pytest.raises(ConfigError, match=r"epoch 3 hold NaN or infinity .*lower optim\.lr"):
-        export(diverged, network, bands, Best(3, {}), samples=1)
+        export(diverged, network, bands, Best(3, {}), epochs=3, samples=1)
     assert not diverged.out.exists()
 
 
@@ -154,7 +168,16 @@ def test_nothing_is_left_beside_model_and_run_folder(
     names = {path.name for path in tiles.iterdir()} - {"images", "labels", "elsewhere"}
     assert names == {"model.safetensors", "model.run"}
     files = {path.name for path in (tiles / "model.run").iterdir()}
-    assert files == {"config.yaml", "metrics.csv", "best.ckpt", "last.ckpt", "split.json"}
+    pictures = {"curves.png", "samples.png"}
+    assert files == {
+        "config.yaml",
+        "metrics.csv",
+        "best.ckpt",
+        "last.ckpt",
+        "split.json",
+        *pictures,
+    }
+    assert all(imread(tiles / "model.run" / name).shape[2] == 4 for name in pictures)
 
 
 def test_existing_model_is_kept_without_overwrite(config: Callable[..., TrainConfig]) -> None:
@@ -193,3 +216,137 @@ def test_rehearsal_writes_nothing(config: Callable[..., TrainConfig], tiles: Pat
 def test_loss_that_is_not_finite_stops_with_advice(config: Callable[..., TrainConfig]) -> None:
     with pytest.raises(ConfigError, match=r"lower optim\.lr"):
         train(config("model", **{"optim.lr": 1e30, "optim.clip": None, "optim.epochs": 20}))
+
+
+def test_run_without_a_better_validation_stops_early(config: Callable[..., TrainConfig]) -> None:
+    still = {"optim.lr": 1e-30, "optim.epochs": 5, "optim.patience": 1, "optim.ema": None}
+    stopped = train(config("still", **still, **{"model.decoder": {"head": "direct"}}))
+    assert stopped.model is not None
+    assert (stopped.epochs, stopped.best_epoch) == (2, 1)
+    assert read_card(stopped.model).training.epochs == 2
+    weights = load_file(stopped.model)
+    stopped.model.unlink()
+    again = train(config("still", **still, **{"model.decoder": {"head": "direct"}}), resume=True)
+    assert (again.epochs, again.best_epoch) == (2, 1)
+    assert again.model is not None
+    assert all(torch.equal(weights[k], v) for k, v in load_file(again.model).items())
+
+
+@pytest.mark.skipif(find_spec("tensorboard") is None, reason="tensorboard is an extra")
+def test_tensorboards_events_are_written_where_asked_for(
+    config: Callable[..., TrainConfig],
+) -> None:
+    folder = train(config("board", tensorboard=True, **{"optim.epochs": 1})).run_folder
+    assert list((folder / "tensorboard").glob("events.out.tfevents.*"))
+
+
+@pytest.mark.skipif(find_spec("tensorboard") is not None, reason="tensorboard is installed")
+def test_tensorboard_that_is_not_installed_is_refused(config: Callable[..., TrainConfig]) -> None:
+    with pytest.raises(ConfigError, match=r"pip install 'geoconvlora\[tensorboard\]'"):
+        train(config("board", tensorboard=True))
+
+
+def full_memory(
+    monkeypatch: pytest.MonkeyPatch, largest: int, error: type[RuntimeError], epoch: int = 0
+) -> list[int]:
+    """Let no more than ``largest`` samples fit from an epoch on; the sizes of batches that did."""
+    sizes: list[int] = []
+    step = ConvLoRASegmentation.training_step
+
+    def limited(self: ConvLoRASegmentation, batch: Any, *place: int) -> torch.Tensor:
+        size = len(batch["image"])
+        if size > largest and self.current_epoch >= epoch:
+            raise error("CUDA out of memory. Tried to allocate 2.00 GiB")
+        sizes.append(size)
+        return step(self, batch, *place)
+
+    monkeypatch.setattr(ConvLoRASegmentation, "training_step", limited)
+    return sizes
+
+
+@pytest.mark.parametrize(
+    ("error", "epoch", "expected"),
+    [(torch.OutOfMemoryError, 0, [2, 2, 2, 2]), (RuntimeError, 1, [4, 2, 2])],
+)
+def test_batch_that_memory_does_not_hold_is_halved(
+    config: Callable[..., TrainConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[RuntimeError],
+    epoch: int,
+    expected: list[int],
+) -> None:
+    sizes = full_memory(monkeypatch, 2, error, epoch)
+    wanted = config("halved", **{"optim.batch_size": 4, "split.fraction": 0.5})
+    with pytest.warns(UserWarning, match="out of memory with 4 .* with 2, and 2 batches in an"):
+        result = train(wanted)
+    assert sizes == expected
+    assert [row["step"] for row in scores(result.run_folder)] == ["1", "2"]
+    assert result.model is not None
+
+
+def test_sample_that_memory_does_not_hold_is_an_error(
+    config: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full_memory(monkeypatch, 0, torch.OutOfMemoryError)
+    with (
+        pytest.warns(UserWarning, match="with 3 .* with 1, and 3"),
+        pytest.raises(ConfigError, match="memory does not hold a batch of one sample"),
+    ):
+        train(config("full"))
+
+
+@pytest.mark.parametrize("size", [12, 15, 7, 2])
+def test_smaller_batches_make_the_same_steps(size: int) -> None:
+    batches: Batches | None = Batches(size, 3, 10)
+    while batches is not None:
+        assert size * 10 == batches.size * batches.count
+        assert size * 3 == batches.size * batches.accumulate
+        last, batches = batches, batches.smaller()
+        assert batches is None or batches.size <= last.size / 2
+    assert last.size == 1
+
+
+def killed_at(step: int, config: TrainConfig, *, resume: bool) -> None:
+    """Train in a process that dies at a step of its own, as by kill -9."""
+    original, steps = ConvLoRASegmentation.training_step, 0
+
+    def mortal(self: ConvLoRASegmentation, batch: Any, *place: int) -> torch.Tensor:
+        nonlocal steps
+        steps += 1
+        if steps > step:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(self, batch, *place)
+
+    ConvLoRASegmentation.training_step = mortal  # type: ignore[method-assign]
+    train(config, resume=resume)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1])
+def test_run_killed_at_random_steps_ends_with_the_unbroken_runs_weights(
+    config: Callable[..., TrainConfig], seed: int, base: Path
+) -> None:
+    changes = {
+        "model.base": str(base),
+        "model.method": "conv-lora",
+        "optim.epochs": 3,
+        "optim.batch_size": 2,
+        "augment.contrast": 0.2,
+    }
+    unbroken = train(config("unbroken", **changes))
+    broken = config("broken", **changes)
+    rng = np.random.default_rng(seed)
+    last = RunFolder(broken.run_folder).last
+    for _ in range(2):
+        process = get_context("fork").Process(
+            target=killed_at,
+            args=(int(rng.integers(1, 6)), broken),
+            kwargs={"resume": last.exists()},
+        )
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        assert not broken.out.exists()
+    resumed = train(broken, resume=last.exists())
+    assert same_weights(unbroken.model, resumed.model)
+    assert scores(unbroken.run_folder) == scores(resumed.run_folder)

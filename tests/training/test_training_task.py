@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from geoconvlora.errors import WeightsError
+from geoconvlora.errors import ConfigError, WeightsError
 from geoconvlora.sam import build_segmenter
 from geoconvlora.training.task import ConvLoRASegmentation, LearningRate
 from geoconvlora.weights import save_base
@@ -28,15 +28,68 @@ def optimizer_of(task: ConvLoRASegmentation) -> torch.optim.Optimizer:
 
 
 def test_optimizer_gets_what_trains_and_decays_matrices_only(base: str) -> None:
-    task = ConvLoRASegmentation(method="lora", settings={"rank": 2}, base=base)
-    decayed, plain = optimizer_of(task).param_groups
-    given = {id(p) for group in (decayed, plain) for p in group["params"]}
+    task = ConvLoRASegmentation(method="lora", settings={"rank": 2}, base=base, eps=1e-6)
+    groups = optimizer_of(task).param_groups
+    given = [id(p) for group in groups for p in group["params"]]
     trainable = {id(p) for p in task.parameters() if p.requires_grad}
-    assert given == trainable
-    assert len(given) < len(list(task.parameters()))
-    assert {p.ndim > 1 for p in decayed["params"]} == {True}
-    assert {p.ndim > 1 for p in plain["params"]} == {False}
-    assert (decayed["weight_decay"], plain["weight_decay"]) == (0.01, 0.0)
+    assert set(given) == trainable
+    assert len(given) == len(trainable) < len(list(task.parameters()))
+    for group in groups:
+        decays = {p.ndim > 1 for p in group["params"]}
+        assert decays == {group["weight_decay"] == 0.01}
+    assert {group["eps"] for group in groups} == {1e-6}
+
+
+def rates_of(task: ConvLoRASegmentation) -> dict[str, float]:
+    groups = optimizer_of(task).param_groups
+    rates = {group["name"]: group["lr"] for group in groups}
+    assert len(rates) == len(groups)
+    return rates
+
+
+def test_each_part_has_its_rate(base: str) -> None:
+    rates = {"encoder": 0.01, "decoder": 0.5}
+    task = ConvLoRASegmentation(method="bitfit", base=base, lr=1e-2, rates=rates)
+    assert rates_of(task) == {
+        "encoder-vectors": pytest.approx(1e-4),
+        "decoder": pytest.approx(5e-3),
+        "decoder-vectors": pytest.approx(5e-3),
+    }
+    task = ConvLoRASegmentation(method="conv-lora", base=base, lr=1e-2, rates={"adapter": 0.1})
+    assert {name: rate for name, rate in rates_of(task).items() if "vectors" not in name} == {
+        "adapter": pytest.approx(1e-3),
+        "decoder": 1e-2,
+    }
+
+
+def test_rate_of_an_unknown_part_is_refused(base: str) -> None:
+    task = ConvLoRASegmentation(method="bitfit", base=base, rates={"neck": 0.1})
+    with pytest.raises(ConfigError, match="not 'neck'"):
+        optimizer_of(task)
+
+
+def test_recomputed_blocks_give_the_same_gradients(base: str) -> None:
+    found = []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        task = ConvLoRASegmentation(method="conv-lora", base=base, recompute=recompute)
+        task(torch.randn(1, 3, 64, 64)).square().mean().backward()
+        found.append({n: p.grad for n, p in task.named_parameters() if p.requires_grad})
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(gradient, found[1][name])
+
+
+def test_masks_of_other_libraries_are_understood(base: str) -> None:
+    task = ConvLoRASegmentation(method="decoder-only", base=base, ignore_index=3)
+    mask = torch.tensor([[[0, 1], [3, 255]]])
+    for given in (mask, mask.float(), mask[:, None], mask[:, None].double()):
+        assert task._mask({"mask": given}).tolist() == [[[0, 1], [255, 255]]]
+
+
+def test_time_steps_are_stacked_as_bands() -> None:
+    task = ConvLoRASegmentation(model="vit_t", method="full", in_channels=6).eval()
+    times = torch.randn(1, 2, 3, 32, 32)
+    assert torch.equal(task(times), task(torch.cat([times[:, 0], times[:, 1]], dim=1)))
 
 
 def test_base_gives_size_and_weights(base: str) -> None:

@@ -1,0 +1,51 @@
+"""The configurations that come with the project: each parses, and runs where its data is."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from geoconvlora.synthetic import write_sample
+from geoconvlora.training.config import TrainConfig
+from geoconvlora.training.config_file import load_config
+from geoconvlora.training.run import train
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+DATA = ROOT.parent / "shared" / "data" / "train"
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_configuration_parses_and_says_how_it_is_run(path: Path) -> None:
+    assert isinstance(load_config(path), TrainConfig)
+    assert f"geoconvlora train configs/{path.name}" in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DATA.is_dir(), reason="needs the data beside the checkout")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", ["fields_sentinel2", "buildings_drone", "landcover_aerial"])
+def test_job_finds_its_data_and_builds_its_network(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config(ROOT / "configs" / f"{name}.yaml")
+    if name == "landcover_aerial":
+        script = [sys.executable, ROOT / "scripts" / "dubai_tiles.py"]
+        source = DATA / "landcover_dubai_rgb"
+        subprocess.run([*script, source, tmp_path / "dubai_tiles"], check=True, timeout=200)
+        monkeypatch.chdir(tmp_path)
+    else:
+        monkeypatch.chdir(ROOT)
+    out = tmp_path / "model.safetensors"
+    train(config.model_copy(update={"out": out, "num_workers": 0}), dry_run=True)
+    assert not out.exists()
+
+
+def test_example_runs_on_the_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_sample("demo", size=256)
+    config = load_config(ROOT / "configs" / "scene_example.yaml")
+    train(config.model_copy(update={"num_workers": 0}), dry_run=True)
