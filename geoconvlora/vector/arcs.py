@@ -252,6 +252,16 @@ def scan(  # type: ignore[no-untyped-def]
         for x in range(columns):
             above, below = front[x], rows[row, x]
             part_above = components[x]
+            if (
+                below == below_left
+                and below == above
+                and below == above_left
+                and part_left == part_above
+                and hanging[x] < 0
+            ):
+                # Inside a region nothing changes.
+                part_above_left = part_above
+                continue
             if below == below_left:
                 part = part_left
                 if below == above and part_left != part_above:

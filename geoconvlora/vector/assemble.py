@@ -77,7 +77,9 @@ def assemble(  # type: ignore[no-untyped-def]
     for region in range(regions):
         first[region + 1] += first[region]
     halves = np.empty(first[regions], np.int64)
-    cursor = first.copy()
+    cursor = np.empty(regions, np.int64)
+    for region in range(regions):
+        cursor[region] = first[region]
     for arc in range(count):
         if sides[arc, 0] != sides[arc, 1]:
             for side in range(2):
@@ -126,10 +128,20 @@ def assemble(  # type: ignore[no-untyped-def]
 def _put_first(first, shell, xy, rings):  # type: ignore[no-untyped-def]
     """Move a ring before the others of its polygon."""
     begin, start, end = rings[first], rings[shell], rings[shell + 1]
-    moved = xy[start:end].copy()
-    for point in range(start - 1, begin - 1, -1):
-        xy[point + end - start, 0] = xy[point, 0]
-        xy[point + end - start, 1] = xy[point, 1]
-    xy[begin : begin + end - start] = moved
+    # Three reversals exchange the two neighbours in place.
+    _reverse(xy, begin, start)
+    _reverse(xy, start, end)
+    _reverse(xy, begin, end)
     for ring in range(shell, first, -1):
         rings[ring] = rings[ring - 1] + end - start
+
+
+@njit(nogil=True)
+def _reverse(xy, begin, end):  # type: ignore[no-untyped-def]
+    low, high = begin, end - 1
+    while low < high:
+        x, y = xy[low, 0], xy[low, 1]
+        xy[low, 0], xy[low, 1] = xy[high, 0], xy[high, 1]
+        xy[high, 0], xy[high, 1] = x, y
+        low += 1
+        high -= 1

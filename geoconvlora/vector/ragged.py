@@ -125,7 +125,7 @@ def write_wkb(xy, rings, parts, written):  # type: ignore[no-untyped-def]
         count = parts[polygon + 1] - parts[polygon]
         written[at] = 1
         written[at + 1] = 3
-        written[at + 2 : at + 5] = 0
+        written[at + 2] = written[at + 3] = written[at + 4] = 0
         for byte in range(4):
             written[at + 5 + byte] = (count >> (8 * byte)) & 255
         at += 9
@@ -134,9 +134,9 @@ def write_wkb(xy, rings, parts, written):  # type: ignore[no-untyped-def]
             for byte in range(4):
                 written[at + byte] = (count >> (8 * byte)) & 255
             at += 4
-            size = 16 * count
-            written[at : at + size] = xy[16 * rings[ring] : 16 * rings[ring] + size]
-            at += size
+            for byte in range(16 * rings[ring], 16 * rings[ring + 1]):
+                written[at] = xy[byte]
+                at += 1
 
 
 def _joined(offsets: list[NDArray[np.int64]]) -> NDArray[np.int64]:

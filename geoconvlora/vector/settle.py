@@ -25,6 +25,14 @@ def _is_twin(start, end, nodes, keys):  # type: ignore[no-untyped-def]
     return False
 
 
+@njit(nogil=True)
+def _doubled(values):  # type: ignore[no-untyped-def]
+    grown = np.empty(2 * len(values), values.dtype)
+    for at in range(len(values)):
+        grown[at] = values[at]
+    return grown
+
+
 @compiled(
     "i8(i4[:, ::1], i4[:, ::1], i4[:, ::1], i8[:, ::1], u8[:, ::1], i4[:, ::1], i4[:, ::1], i8,"
     "i8[::1], f8, f8, f8)"
@@ -79,8 +87,7 @@ def settle(  # type: ignore[no-untyped-def]
             vertex = handle >> 1
             if number == room:
                 room *= 2
-                x = np.concatenate((x, np.empty(number)))
-                y = np.concatenate((y, np.empty(number)))
+                x, y = _doubled(x), _doubled(y)
                 behind, ahead = np.empty(room, np.int64), np.empty(room, np.int64)
                 order, heap = np.empty(room, np.int64), np.empty(3 * room, np.int64)
             x[number] = vertices[vertex, 0]
