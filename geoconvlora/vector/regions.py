@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from geoconvlora.vector.holes import Holes
 from geoconvlora.vector.parts import NOTHING, Ids
 from geoconvlora.vector.ragged import RaggedPolygons
+from geoconvlora.vector.slivers import Slivers
 from geoconvlora.vector.trace import BoundaryGraph
 
 BLOCK_ROWS = 512
@@ -30,7 +31,7 @@ class Regions:
     Attributes:
         polygons: ``(n,)`` in pixels of the raster (x = column, y = row).
         labels: ``(n,)`` label of each.
-        pixels: ``(n,)`` size in pixels, without filled holes.
+        pixels: ``(n,)`` size in pixels, with slivers that were given to it, without filled holes.
         weight: ``(n,)`` mean weight of those pixels; 0 where none were given.
     """
 
@@ -62,6 +63,7 @@ class RegionTracer:
         width: Columns of the raster.
         simplify_px: See :class:`geoconvlora.vector.PolygonOptions`.
         holes: Rule for filling holes; None: all stay.
+        slivers: Rule for giving small regions to their neighbours; None: they stay.
         block_rows: Rows after which complete regions leave, fewer in wide rasters. The order of
             the regions depends on it, the regions do not.
         extent: Rows and columns to which the last ones reach, where they are only partly there;
@@ -81,11 +83,13 @@ class RegionTracer:
         *,
         simplify_px: float,
         holes: Holes | None = None,
+        slivers: Slivers | None = None,
         block_rows: int = BLOCK_ROWS,
         extent: tuple[float, float] | None = None,
     ) -> None:
         self._graph = BoundaryGraph(width, simplify_px=simplify_px, extent=extent)
         self._holes = holes
+        self._slivers = slivers
         self._block_rows = min(block_rows, max(16, _BLOCK_PIXELS // width))
         self._kept_arcs = 0
 
@@ -133,6 +137,8 @@ class RegionTracer:
         needed = graph.labels != NOTHING
         if self._holes is not None:
             needed |= self._holes.fill(graph, open_root)
+        if self._slivers is not None:
+            self._slivers.give(graph, open_root)
         ended = graph.is_root() & ~open_root & (graph.labels != NOTHING)
         roots = np.flatnonzero(ended)
         pixels = graph.pixels[roots]

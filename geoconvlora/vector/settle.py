@@ -10,9 +10,10 @@ from geoconvlora.vector.compiled import compiled
 from geoconvlora.vector.simplify import simplify
 
 # An arc: its first vertex, the number of its vertices (a ring's last is its first), components on
-# its left and right, where it starts and ends (node * 4 + slot, or -1), and its lattice length.
-ARC_FIELDS = 7
-FIRST, COUNT, LEFT_PART, RIGHT_PART, START, END, LENGTH = range(ARC_FIELDS)
+# its left and right, where it starts and ends (node * 4 + slot, or -1), its lattice length, and
+# whether one of its sides was given to another region.
+ARC_FIELDS = 8
+FIRST, COUNT, LEFT_PART, RIGHT_PART, START, END, LENGTH, ADOPTED = range(ARC_FIELDS)
 
 
 @njit(nogil=True)
@@ -147,6 +148,7 @@ def settle(  # type: ignore[no-untyped-def]
         arcs[count, START] = start
         arcs[count, END] = end
         arcs[count, LENGTH] = length
+        arcs[count, ADOPTED] = 0
         count += 1
     state[CHAINS] = 0
     return count

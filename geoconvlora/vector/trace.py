@@ -18,6 +18,7 @@ from geoconvlora.vector.assemble import assemble
 from geoconvlora.vector.parts import NOTHING, Ids
 from geoconvlora.vector.ragged import RaggedPolygons
 from geoconvlora.vector.settle import (
+    ADOPTED,
     ARC_FIELDS,
     COUNT,
     FIRST,
@@ -155,6 +156,16 @@ class BoundaryGraph:
         """``(A,)`` edges of pixels in each arc, before it was simplified."""
         return self._arcs[: self._count, LENGTH]
 
+    def adopted(self) -> NDArray[np.bool_]:
+        """``(A,)`` arcs around components that :meth:`adopt` was told of."""
+        return self._arcs[: self._count, ADOPTED] != 0
+
+    def adopt(self, roots: NDArray[np.integer[Any]]) -> None:
+        """Remember the arcs around components that are about to be given to others."""
+        given = np.zeros(len(self.parent), bool)
+        given[roots] = True
+        self._arcs[: self._count, ADOPTED] |= given[self.sides()].any(axis=1)
+
     def front_roots(self) -> NDArray[np.int32]:
         """``(W,)`` roots of the last row."""
         return self.parent[self._components[:-1]]
@@ -201,11 +212,14 @@ class BoundaryGraph:
         self.resolve()
         self._front = renamed(self._front)
         self.labels[:] = renamed(self.labels)
+        self.unite_equals()
+
+    def unite_equals(self) -> None:
+        """Make one component of neighbours that have come to have the same label."""
         front = self.parent[self._components]
         beside = np.stack([front[:-1], front[1:]], axis=1)
         pairs = np.concatenate([self.sides(), beside[self._hanging[1:] >= 0]])
-        same = (pairs[:, 0] != pairs[:, 1]) & (self.labels[pairs[:, 0]] == self.labels[pairs[:, 1]])
-        self.unite(pairs[same])
+        self.unite(pairs[self.labels[pairs[:, 0]] == self.labels[pairs[:, 1]]])
 
     def polygons(self, roots: NDArray[Any]) -> RaggedPolygons:
         """Outlines of complete components ``(n,)``."""
