@@ -179,20 +179,22 @@ def root(component, parent):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _union(one, other, parent, pixels, weight):  # type: ignore[no-untyped-def]
+def _union(one, other, parent, pixels, filled, weight, least):  # type: ignore[no-untyped-def]
     one, other = root(one, parent), root(other, parent)
     if one == other:
         return one
     low, high = min(one, other), max(one, other)
     parent[high] = low
     pixels[low] += pixels[high]
+    filled[low] += filled[high]
     weight[low] += weight[high]
+    least[low] = min(least[low], least[high])
     return low
 
 
 @compiled(
     "i8(i8[:, ::1], f4[:, ::1], i8[::1], i4[::1], i4[::1], i4[:, ::1], i4[:, ::1], i8[:, ::1],"
-    "i4[::1], i8[::1], i8[::1], f8[::1], i4[:, ::1], u8[:, ::1], i8[::1])"
+    "i4[::1], i8[::1], i8[::1], i8[::1], f8[::1], f8[::1], i4[:, ::1], u8[:, ::1], i8[::1])"
 )
 def scan(  # type: ignore[no-untyped-def]
     rows,
@@ -206,7 +208,9 @@ def scan(  # type: ignore[no-untyped-def]
     parent,
     label_of,
     pixels,
+    filled,
     weight,
+    least,
     chains,
     live,
     state,
@@ -225,7 +229,9 @@ def scan(  # type: ignore[no-untyped-def]
         parent: Union-find of components; 0 is outside.
         label_of: Label of each component.
         pixels: Pixels of each component.
+        filled: Pixels without label that it took in, between rows; 0 at first.
         weight: Sum of their weights.
+        least: Smallest of their weights; infinite where there are none.
         chains: Complete chains in the order of completion, see ``DONE_FIELDS``.
         live: A bit for each lattice point of the stripe that is a corner or node.
         state: See ``STATE_FIELDS``.
@@ -265,7 +271,7 @@ def scan(  # type: ignore[no-untyped-def]
             if below == below_left:
                 part = part_left
                 if below == above and part_left != part_above:
-                    part = _union(part_left, part_above, parent, pixels, weight)
+                    part = _union(part_left, part_above, parent, pixels, filled, weight, least)
             else:
                 if below_left != OUTSIDE:
                     owner = root(part_left, parent)
@@ -274,6 +280,7 @@ def scan(  # type: ignore[no-untyped-def]
                         total = 0.0
                         for pixel in range(run, x):
                             total += weights[row, pixel]
+                            least[owner] = min(least[owner], weights[row, pixel])
                         weight[owner] += total
                 run = x
                 if below == above:
@@ -284,7 +291,9 @@ def scan(  # type: ignore[no-untyped-def]
                     parent[part] = part
                     label_of[part] = below
                     pixels[part] = 0
+                    filled[part] = 0
                     weight[part] = 0.0
+                    least[part] = np.inf
             front[x] = below
             components[x] = part
             up = hanging[x]

@@ -1,17 +1,19 @@
-"""Compiled inner loops: built on the first call, kept in numba's cache where there is one."""
+"""Loops over pixels and vertices, compiled to machine code on their first call and kept."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
-import numba
+from numba import njit, types
 from numba.core import event
+from numba.extending import typeof_impl
 
 
 class CompiledLoop:
-    """A function with one signature, compiled on its first call.
+    """A function with one signature; compiled when it is first called, from Python or a loop.
 
     numba keeps machine code beside the source, in ``NUMBA_CACHE_DIR`` or in the user's cache
     folder. Where none of them can be written the function is compiled in every process.
@@ -21,39 +23,45 @@ class CompiledLoop:
         self.__doc__ = function.__doc__
         self._signature = signature
         self._function = function
-        self._ready: Callable[..., Any] | None = None
 
     def __call__(self, *arguments: Any) -> Any:
         """Call the machine code."""
-        if self._ready is None:
-            self._ready = self._compile()
-        return self._ready(*arguments)
+        return self.machine_code(*arguments)
 
-    def _compile(self) -> Callable[..., Any]:
+    @cached_property
+    def machine_code(self) -> Callable[..., Any]:
+        """What numba makes of the function."""
         with event.install_listener("numba:compile", _ANNOUNCER):
             try:
-                ready = numba.njit(self._signature, nogil=True, cache=True)(self._function)
+                made = njit(self._signature, nogil=True, cache=True)(self._function)
             except (RuntimeError, OSError):
-                # No folder for the cache, or a full one.
-                ready = numba.njit(self._signature, nogil=True)(self._function)
-        loop: Callable[..., Any] = ready
+                # numba found no folder for its cache, or could not write to the one it found.
+                made = njit(self._signature, nogil=True)(self._function)
+        loop: Callable[..., Any] = made
         return loop
 
 
 def compiled(signature: str) -> Callable[[Callable[..., Any]], CompiledLoop]:
-    """Decorate a loop with its numba signature.
+    """Decorate a loop with its signature; it runs without Python's global lock.
 
     Args:
-        signature: In numba's notation, for instance ``"i8(i4[::1])"``; arrays are C-contiguous.
+        signature: In numba's words: ``"void(uint8[:, ::1], int64)"``. Arguments of other types
+            are refused.
 
     Example:
-        >>> @compiled("i8(i8)")
-        ... def doubled(number):
-        ...     return 2 * number
-        >>> doubled(4)
+        >>> @compiled("int64(int64)")
+        ... def twice(number):
+        ...     return number * 2
+        >>> twice(4)
         8
     """
     return lambda function: CompiledLoop(signature, function)
+
+
+@typeof_impl.register(CompiledLoop)
+def _type_of_loop(loop: CompiledLoop, _context: Any) -> Any:
+    """Let one compiled loop call another."""
+    return types.Dispatcher(loop.machine_code)
 
 
 class _Announcer(event.Listener):

@@ -33,12 +33,16 @@ class Regions:
         labels: ``(n,)`` label of each.
         pixels: ``(n,)`` size in pixels, with slivers that were given to it, without filled holes.
         weight: ``(n,)`` mean weight of those pixels; 0 where none were given.
+        least: ``(n,)`` smallest of their weights; infinite where none were given.
+        filled: ``(n,)`` pixels of the holes that were filled.
     """
 
     polygons: RaggedPolygons
     labels: Ids
     pixels: Ids
     weight: NDArray[np.float64]
+    least: NDArray[np.float64]
+    filled: Ids
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -46,13 +50,16 @@ class Regions:
     @staticmethod
     def join(several: list[Regions]) -> Regions:
         """One after the other; none at all is allowed."""
-        none = np.empty(0, np.int64)
-        several = [Regions(RaggedPolygons.empty(), none, none, np.empty(0)), *several]
+        none, nothing = np.empty(0, np.int64), np.empty(0)
+        first = Regions(RaggedPolygons.empty(), none, none, nothing, nothing, none)
+        several = [first, *several]
         return Regions(
             RaggedPolygons.join([r.polygons for r in several]),
             np.concatenate([r.labels for r in several]),
             np.concatenate([r.pixels for r in several]),
             np.concatenate([r.weight for r in several]),
+            np.concatenate([r.least for r in several]),
+            np.concatenate([r.filled for r in several]),
         )
 
 
@@ -143,7 +150,12 @@ class RegionTracer:
         roots = np.flatnonzero(ended)
         pixels = graph.pixels[roots]
         done = Regions(
-            graph.polygons(roots), graph.labels[roots], pixels, graph.weight[roots] / pixels
+            graph.polygons(roots),
+            graph.labels[roots],
+            pixels,
+            graph.weight[roots] / pixels,
+            graph.least[roots],
+            graph.filled[roots],
         )
         kept = graph.keep(open_root, needed)
         if self._holes is not None:

@@ -75,7 +75,9 @@ class BoundaryGraph:
         self._parent = np.zeros(2 * columns, np.int32)
         self._label = np.full(2 * columns, graph.OUTSIDE, np.int64)
         self._pixels = np.zeros(2 * columns, np.int64)
+        self._filled = np.zeros(2 * columns, np.int64)
         self._weight = np.zeros(2 * columns)
+        self._least = np.full(2 * columns, np.inf)
         self._arcs = np.empty((0, ARC_FIELDS), np.int32)
         self._points = np.empty((0, 2), np.int32)
         self._count = 0
@@ -114,6 +116,16 @@ class BoundaryGraph:
     def weight(self) -> NDArray[np.float64]:
         """Sum of the weights of each root ``(n,)``."""
         return self._weight[: self._state[graph.COMPONENTS]]
+
+    @property
+    def least(self) -> NDArray[np.float64]:
+        """Smallest weight of each root ``(n,)``; infinite without weights."""
+        return self._least[: self._state[graph.COMPONENTS]]
+
+    @property
+    def filled(self) -> Ids:
+        """Pixels without label that each root took in ``(n,)``."""
+        return self._filled[: self._state[graph.COMPONENTS]]
 
     def feed(self, labels: NDArray[np.integer[Any]], weights: NDArray[np.float32] | None) -> None:
         """Take rows ``(h, W)``; weights may be left out, then none are summed."""
@@ -186,16 +198,20 @@ class BoundaryGraph:
         size = (len(members), len(members))
         links = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=size)
         count, group = connected_components(links, directed=False)
-        counted = np.where(self.labels[members] == NOTHING, 0, self.pixels[members])
+        solid = self.labels[members] != NOTHING
+        counted = np.where(solid, self.pixels[members], 0)
+        filled = self.filled[members] + self.pixels[members] - counted
+        weight = np.where(solid, self.weight[members], 0.0)
         # The first of each group's members, and the first of its largest.
-        _, least = np.unique(group, return_index=True)
+        _, first = np.unique(group, return_index=True)
         order = np.lexsort((members, -counted, group))
         _, place = np.unique(group[order], return_index=True)
-        root, largest = members[least], members[order[place]]
-        weight = np.where(counted > 0, self.weight[members], 0.0)
-        label = self.labels[largest]
-        self.labels[root] = label
+        root, label = members[first], self.labels[members[order[place]]]
+        least = np.full(count, np.inf)
+        np.minimum.at(least, group[solid], self.least[members[solid]])
+        self.labels[root], self.least[root] = label, least
         self.pixels[root] = np.bincount(group, counted, count).astype(np.int64)
+        self.filled[root] = np.bincount(group, filled, count).astype(np.int64)
         self.weight[root] = np.bincount(group, weight, count)
         self.parent[members] = root[group]
         self._resolve_roots()
@@ -274,11 +290,14 @@ class BoundaryGraph:
         )
         self._components = number[self.parent[self._components]]
         count = int(live.sum())
-        for values in (self._label, self._pixels, self._weight):
+        for values in self._sizes():
             values[:count] = values[: len(live)][live]
         self._parent[:count] = np.arange(count)
         self._state[graph.COMPONENTS] = count
         return live
+
+    def _sizes(self) -> tuple[NDArray[Any], ...]:
+        return self._label, self._pixels, self._filled, self._weight, self._least
 
     def _resolve_roots(self) -> None:
         parent = self.parent
@@ -307,7 +326,9 @@ class BoundaryGraph:
                 self._parent,
                 self._label,
                 self._pixels,
+                self._filled,
                 self._weight,
+                self._least,
                 self._chains,
                 self._live,
                 state,
@@ -338,6 +359,8 @@ class BoundaryGraph:
             self._label = _enlarged(self._label)
             self._pixels = _enlarged(self._pixels)
             self._weight = _enlarged(self._weight)
+            self._least = _enlarged(self._least)
+            self._filled = _enlarged(self._filled)
 
     def _settle(self) -> None:
         chains = int(self._state[graph.CHAINS])

@@ -70,7 +70,7 @@ def _trace(labels, feed_rows, *, simplify_px=0.0, block_rows=4, holes=None, weig
 def _rows(regions: Regions) -> list[tuple]:
     """Everything about each region, as it is stored."""
     shapes = shapely.to_wkb(regions.polygons.to_shapely(), hex=True).tolist()
-    columns = regions.labels, regions.pixels, regions.weight
+    columns = regions.labels, regions.pixels, regions.weight, regions.least, regions.filled
     return list(zip(shapes, *(column.tolist() for column in columns), strict=True))
 
 
@@ -191,6 +191,7 @@ def test_weight_is_the_mean_over_the_regions_pixels():
     weights = np.stack([np.arange(10), np.full(10, 3)], axis=1).astype(np.float32)
     traced = _trace(labels, 3, weights=weights)
     assert dict(zip(traced.labels, traced.weight, strict=True)) == {1: 4.5, 2: 3.0}
+    assert dict(zip(traced.labels, traced.least, strict=True)) == {1: 0.0, 2: 3.0}
 
 
 def test_only_open_regions_are_held_back():
@@ -246,6 +247,8 @@ def test_holes_are_filled_as_by_a_flood_of_the_whole_raster(labels, block_rows, 
     for value in (0, 1):
         chosen = traced.polygons.to_shapely()[traced.labels == value]
         assert shapely.area(chosen).sum() == (expected == value).sum()
+    assert traced.filled.sum() == ((labels == NOTHING) & (expected != NOTHING)).sum()
+    assert traced.pixels.sum() == (labels != NOTHING).sum()
     assert not len(traced) or shapely.coverage_is_valid(traced.polygons.to_shapely())
 
 
@@ -263,4 +266,6 @@ def test_filled_pixels_do_not_count_for_the_weight():
     weights = np.where(labels == NOTHING, 9, 0.5).astype(np.float32)
     traced = _trace(labels, 5, block_rows=2, holes=Holes(2, _area), weights=weights)
     assert traced.weight.tolist() == [0.5]
+    assert traced.least.tolist() == [0.5]
+    assert (traced.pixels.tolist(), traced.filled.tolist()) == ([24], [1])
     assert traced.polygons.to_shapely()[0].equals(shapely.box(0, 0, 5, 5))
