@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from numba import njit, types
@@ -33,12 +35,31 @@ class CompiledLoop:
         """What numba makes of the function."""
         with event.install_listener("numba:compile", _ANNOUNCER):
             try:
-                made = njit(self._signature, nogil=True, cache=True)(self._function)
+                made = self._compile(keep=True)
             except (RuntimeError, OSError):
                 # numba found no folder for its cache, or could not write to the one it found.
-                made = njit(self._signature, nogil=True)(self._function)
+                made = self._compile(keep=False)
         loop: Callable[..., Any] = made
         return loop
+
+    def _compile(self, *, keep: bool) -> Any:
+        made = njit(nogil=True)(self._function)
+        if keep:
+            made.enable_caching()
+            # numba looks at the loop's own file only; loops that it calls are part of its code.
+            made._cache._cache_file._source_stamp = _sources(self._function)
+        made.compile(self._signature)
+        made.disable_compile()
+        return made
+
+
+def _sources(function: Callable[..., Any]) -> str:
+    """Fingerprint of the sources in a function's folder."""
+    folder = Path(function.__code__.co_filename).parent
+    total = hashlib.sha256()
+    for source in sorted(folder.glob("*.py")):
+        total.update(source.read_bytes())
+    return total.hexdigest()
 
 
 def compiled(signature: str) -> Callable[[Callable[..., Any]], CompiledLoop]:

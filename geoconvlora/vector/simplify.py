@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 
 _NONE = -1
-_RANK_BITS = 32
+_PLACE_BITS = 32
 _LARGEST = 1 << 30
 
 
@@ -99,7 +99,7 @@ def _pop(heap, size):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True)
 def _key(at, x, y, behind, ahead, limit):  # type: ignore[no-untyped-def]
-    """Sort key of a vertex: twice its triangle's area, then every second one first; or none."""
+    """Sort key of a vertex: the area of its triangle, then its place on the arc; or none."""
     one, other = behind[at], ahead[at]
     if one == _NONE or other == _NONE:
         return np.int64(_NONE)
@@ -107,7 +107,7 @@ def _key(at, x, y, behind, ahead, limit):  # type: ignore[no-untyped-def]
     if area > limit:
         return np.int64(_NONE)
     whole = np.int64(min(4 * area, _LARGEST))
-    return (whole << _RANK_BITS) | ((at & 1) << (_RANK_BITS - 1)) | at
+    return (whole << _PLACE_BITS) | at
 
 
 @njit(nogil=True)
@@ -153,7 +153,7 @@ def simplify(  # type: ignore[no-untyped-def]
     while size > 0 and kept > least:
         key = heap[0]
         size = _pop(heap, size)
-        at = key & ((1 << (_RANK_BITS - 1)) - 1)
+        at = key & ((1 << _PLACE_BITS) - 1)
         if behind[at] == -2 or keys[at] != key:
             continue
         one, other = behind[at], ahead[at]
