@@ -58,7 +58,7 @@ class Holes:
         pairs = np.where(patch[sides[:, :1]], sides, sides[:, ::-1])
         refused[pairs[pairs[:, 1] == 0, 0]] = True
         self._refuse_large(graph, patch & open_root & ~refused, refused)
-        candidate = patch & ~refused & (graph.parent == np.arange(len(patch)))
+        candidate: Mask = patch & ~refused & graph.is_root()
 
         ended = np.flatnonzero(candidate & ~open_root)
         large = self._area_m2(graph.polygons(ended)) >= self._limit_m2

@@ -98,4 +98,5 @@ def _longest(
     _, best = np.unique(sliver[first][ranked], return_index=True)
     chosen = np.zeros(len(border), bool)
     chosen[ranked[best]] = True
-    return pairs[chosen[group]]
+    given: NDArray[np.int32] = pairs[chosen[group]]
+    return given

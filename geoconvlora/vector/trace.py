@@ -170,7 +170,8 @@ class BoundaryGraph:
 
     def adopted(self) -> NDArray[np.bool_]:
         """``(A,)`` arcs around components that :meth:`adopt` was told of."""
-        return self._arcs[: self._count, ADOPTED] != 0
+        flags: NDArray[np.bool_] = self._arcs[: self._count, ADOPTED] != 0
+        return flags
 
     def adopt(self, roots: NDArray[np.integer[Any]]) -> None:
         """Remember the arcs around components that are about to be given to others."""
@@ -184,7 +185,8 @@ class BoundaryGraph:
 
     def is_root(self) -> NDArray[np.bool_]:
         """Which components ``(n,)`` stand for all that are joined to them."""
-        return self.parent == np.arange(len(self.parent))
+        own: NDArray[np.bool_] = self.parent == np.arange(len(self.parent))
+        return own
 
     def unite(self, pairs: NDArray[np.integer[Any]]) -> None:
         """Make one component of each group that pairs of roots ``(k, 2)`` hang together in.

@@ -111,7 +111,7 @@ def test_adversarial_rasters_give_their_connected_regions(name):
     _assert_regions_of(ADVERSARIAL[name], _trace(ADVERSARIAL[name], 5))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rasters, st.sampled_from([0.0, 1.0, 4.0]), st.integers(1, 25), st.integers(1, 21))
 def test_result_does_not_depend_on_block_heights(labels, simplify_px, feed_rows, block_rows):
     weights = np.random.default_rng(0).random(labels.shape, np.float32)

@@ -58,7 +58,7 @@ def _given_away(labels, limit):
     return result
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(rasters, st.integers(1, 21), st.sampled_from([2, 3, 6]))
 def test_slivers_go_where_the_whole_raster_says_for_every_block_height(labels, block_rows, limit):
     expected = _given_away(labels, limit)

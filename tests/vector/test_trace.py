@@ -77,7 +77,7 @@ def _assert_equal_to_rasterio(labels):
     assert values[ours].tolist() == [int(found[i][1]) for i in match]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(rasters)
 def test_outlines_equal_those_of_rasterio(labels):
     _assert_equal_to_rasterio(labels)
@@ -104,7 +104,7 @@ def _assert_clean(labels, simplify_px):
     np.testing.assert_array_equal(np.diff(simple.parts), np.diff(stepped.parts))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rasters, tolerances)
 def test_simplified_outlines_are_a_valid_coverage_of_the_same_rectangle(labels, simplify_px):
     _assert_clean(labels, simplify_px)
@@ -114,3 +114,60 @@ def test_simplified_outlines_are_a_valid_coverage_of_the_same_rectangle(labels, 
 @pytest.mark.parametrize("name", ADVERSARIAL)
 def test_adversarial_outlines_stay_a_valid_coverage(name, simplify_px):
     _assert_clean(ADVERSARIAL[name], simplify_px)
+
+
+@settings(max_examples=40, deadline=None)
+@given(rasters, tolerances, st.floats(0.1, 1.0), st.floats(0.1, 1.0))
+def test_outlines_end_where_the_last_row_and_column_really_end(labels, simplify_px, row, column):
+    height, width = labels.shape
+    end = height - 1 + row, width - 1 + column
+    drawn = _outlines(labels, simplify_px, extent=end)[0].to_shapely()
+    assert shapely.is_valid(drawn).all()
+    assert shapely.coverage_is_valid(drawn)
+    assert shapely.area(drawn).sum() == pytest.approx(end[0] * end[1])
+
+
+@pytest.mark.parametrize("simplify_px", [0.5, 1.0, 3.0])
+@pytest.mark.parametrize("name", ["noise", "blobs", "diagonals", "nested rings"])
+def test_no_more_area_changes_hands_than_the_removed_vertices_may_cut_off(name, simplify_px):
+    stepped = _outlines(ADVERSARIAL[name])[0]
+    simple = _outlines(ADVERSARIAL[name], simplify_px)[0]
+    removed = np.diff(stepped.rings[stepped.parts]) - np.diff(simple.rings[simple.parts])
+    moved = shapely.area(shapely.symmetric_difference(stepped.to_shapely(), simple.to_shapely()))
+    assert (removed >= 0).all()
+    assert (moved <= removed * simplify_px**2 + 1e-9).all()
+
+
+def _removable(polygons, simplify_px):
+    """Vertices of two arcs only whose triangle is small enough and holds no other vertex."""
+    drawn = polygons.to_shapely()
+    points = shapely.points(np.unique(polygons.xy, axis=0))
+    tree = shapely.STRtree(points)
+    found = 0
+    for polygon in drawn:
+        for ring in [polygon.exterior, *polygon.interiors]:
+            xy = np.asarray(ring.coords)[:-1]
+            for before, at, after in zip(np.roll(xy, 1, 0), xy, np.roll(xy, -1, 0), strict=True):
+                triangle = shapely.Polygon([before, at, after])
+                held = len(tree.query(triangle, predicate="intersects")) > 3
+                found += triangle.area <= simplify_px**2 and not held and len(xy) > 4
+    return found
+
+
+def test_a_vertex_stays_only_if_it_cuts_off_too_much_or_something_is_in_the_way():
+    labels = np.zeros((40, 40), int)
+    rows, columns = np.indices(labels.shape)
+    labels[(rows - 19) ** 2 + (columns - 21) ** 2 < 150] = 1
+    simple = _outlines(labels, 1.5)[0]
+    assert _removable(_outlines(labels)[0], 1.5) > 20
+    # The corners of the raster stay in any case.
+    assert _removable(simple.take(np.array([1])), 1.5) == 0
+
+
+@pytest.mark.parametrize("simplify_px", [1.0, 2.0])
+@pytest.mark.parametrize("name", ["noise", "blobs"])
+def test_as_much_is_simplified_as_by_geos(name, simplify_px):
+    stepped = _outlines(ADVERSARIAL[name])[0].to_shapely()
+    theirs = shapely.coverage_simplify(stepped, simplify_px, simplify_boundary=False)
+    ours = _outlines(ADVERSARIAL[name], simplify_px)[0]
+    assert len(ours.xy) == pytest.approx(shapely.get_num_coordinates(theirs).sum(), rel=0.05)
