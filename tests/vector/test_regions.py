@@ -214,6 +214,21 @@ def test_relabelled_parts_become_one_region():
     assert traced.polygons.to_shapely()[0].equals(shapely.box(0, 0, 2, 3))
 
 
+@settings(max_examples=60, deadline=None)
+@given(rasters, st.integers(0, 20), st.sampled_from([0.0, 1.0]))
+def test_relabelled_rasters_have_the_regions_of_the_new_labels(labels, row, simplify_px):
+    renamed = np.where(labels == 2, 1, labels)
+    tracer = RegionTracer(labels.shape[1], simplify_px=simplify_px, block_rows=99)
+    done = [tracer.feed(labels[:row])]
+    tracer.relabel(np.array([2]), np.array([1]))
+    traced = Regions.join([*done, tracer.feed(renamed[row:]), tracer.finish()])
+    polygons = traced.polygons.to_shapely()
+    assert shapely.is_valid(polygons).all()
+    assert not len(polygons) or shapely.coverage_is_valid(polygons)
+    if simplify_px == 0:
+        _assert_regions_of(renamed, traced)
+
+
 def _filled(labels, limit):
     """Slow and plain: patches enclosed by one region take its label."""
     labels = labels.copy()
