@@ -73,6 +73,14 @@ class RaggedPolygons:
         vertex_at, rings = _ranges(self.rings, ring_at)
         return RaggedPolygons(self.xy[vertex_at], rings, parts)
 
+    def bounds(self) -> NDArray[np.float64]:
+        """Least x and y, greatest x and y of each: ``(N, 4)``."""
+        if not len(self):
+            return np.empty((0, 4))
+        first = self.rings[self.parts[:-1]]
+        low, high = np.minimum.reduceat(self.xy, first), np.maximum.reduceat(self.xy, first)
+        return np.concatenate([low, high], axis=1)
+
     def moved(self, affine: Affine) -> RaggedPolygons:
         """In another frame; a frame that mirrors turns the rings around, so shells keep their way.
 

@@ -34,6 +34,12 @@ def test_wkb_is_shapelys(polygons):
     assert own == [shapely.to_wkb(p, byte_order=1) for p in polygons]
 
 
+@pytest.mark.parametrize("polygons", [THREE, THREE[:0]])
+def test_bounds_are_those_of_the_shells(polygons):
+    bounds = RaggedPolygons.from_shapely(polygons).bounds()
+    np.testing.assert_array_equal(bounds, shapely.bounds(polygons))
+
+
 @pytest.mark.parametrize("rows", [[2, 0], [], [1, 1], [False, True, True]])
 def test_rows_are_taken_in_the_order_asked_for(rows):
     rows = np.array(rows, bool if rows and isinstance(rows[0], bool) else int)
