@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from geoconvlora.vector import arcs as graph
 from geoconvlora.vector.assemble import assemble
@@ -195,6 +193,10 @@ class BoundaryGraph:
         """
         if not len(pairs):
             return
+        # Here, because it takes memory and unions are rare.
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
         members, flat = np.unique(pairs, return_inverse=True)
         ends = flat.reshape(pairs.shape)
         size = (len(members), len(members))
