@@ -120,7 +120,9 @@ def engine(raster: Path, out: Path) -> None:
         for top in range(0, source.height, ROWS):
             window = Window(0, top, source.width, min(ROWS, source.height - top))
             labels = source.read(1, window=window)
-            yield labels if source.nodata is None else np.where(labels == 0, NOTHING, labels)
+            if source.nodata is not None:
+                labels = np.where(labels == 0, NOTHING, labels.astype(np.int64))
+            yield labels
 
     with raster_environment(), rasterio.open(raster) as source:
         write_stream(blocks(source), source.width, out)
