@@ -4,7 +4,7 @@
     python benchmarks/loader.py --sides 1000 20000 --polygons 5000
 
 Draws random windows of a GeoTIFF with a vector file of labels in another CRS, and takes training
-steps of `vit_t` with Conv-LoRA on them. All times are CPU time of one thread, so other work on the
+steps of `vit_t` in full on them. All times are CPU time of one thread, so other work on the
 machine does not count. The share is what each of two workers does during a step. Peak memory is
 that of a process that opens, surveys and samples the scene. Linux only.
 """

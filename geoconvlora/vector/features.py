@@ -7,14 +7,13 @@ from collections.abc import Mapping
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from geoconvlora.errors import SceneError
 from geoconvlora.vector.measure import Ruler
+from geoconvlora.vector.ragged import Polygons, RaggedPolygons
 from geoconvlora.vector.regions import Regions
-from geoconvlora.vector.trace import Polygons
 
 COLUMNS: dict[str, str] = {
     "id": "int64",
@@ -104,18 +103,11 @@ class FeatureTable:
         frame = pd.DataFrame(columns).astype(COLUMNS)
         return gpd.GeoDataFrame(frame, geometry=polygons[keep], crs=self.crs)
 
-    def place(self, polygons: Polygons) -> Polygons:
+    def place(self, polygons: RaggedPolygons) -> Polygons:
         """Polygons in pixels to the CRS, shells counter-clockwise."""
-        a = self._affine
+        return polygons.moved(self._affine).to_shapely()
 
-        def to_crs(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-            x, y = xy[:, 0], xy[:, 1]
-            return np.stack([a.a * x + a.b * y + a.c, a.d * x + a.e * y + a.f], axis=1)
-
-        placed: Polygons = shapely.orient_polygons(shapely.transform(polygons, to_crs))
-        return placed
-
-    def areas(self, polygons: Polygons) -> NDArray[np.float64]:
+    def areas(self, polygons: RaggedPolygons) -> NDArray[np.float64]:
         """Areas in m² of polygons in pixels, ``(n,)``."""
         return self._ruler.areas(self.place(polygons))
 

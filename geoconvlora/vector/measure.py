@@ -10,7 +10,7 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from geoconvlora.vector.trace import Polygons
+from geoconvlora.vector.ragged import Polygons
 
 Floats = NDArray[np.float64]
 

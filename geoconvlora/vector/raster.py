@@ -25,6 +25,7 @@ from geoconvlora.vector.holes import Holes
 from geoconvlora.vector.options import PolygonOptions
 from geoconvlora.vector.parts import NOTHING, Ids
 from geoconvlora.vector.regions import Regions, RegionTracer
+from geoconvlora.vector.slivers import Slivers
 from geoconvlora.vector.writer import PolygonWriter, check_target
 
 MODEL_TAG = "GEOCONVLORA_MODEL"
@@ -108,10 +109,12 @@ def polygonize(
             min_area_m2=options.min_area_m2 or 0.0,
         )
         wanted = _selection(source, names, options, instances=instances)
+        give = options.min_area_to == "neighbour" and options.min_area_m2
         tracer = RegionTracer(
             source.width,
             simplify_px=options.simplify_px,
             holes=Holes(options.fill_holes_m2, table.areas) if options.fill_holes_m2 else None,
+            slivers=Slivers(give, table.areas) if give else None,
         )
         layer = "objects" if instances else "classes"
         class_id = _OBJECT_CLASS if instances else None

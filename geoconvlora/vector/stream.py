@@ -16,6 +16,7 @@ from geoconvlora.vector.instances import InstanceStream, ObjectRows
 from geoconvlora.vector.options import PolygonOptions
 from geoconvlora.vector.parts import NOTHING
 from geoconvlora.vector.regions import BLOCK_ROWS, Regions, RegionTracer
+from geoconvlora.vector.slivers import Slivers
 from geoconvlora.weights.card import ClassInfo, InstanceRule
 
 
@@ -29,7 +30,7 @@ class MapPolygons:
         options: What the user asked for.
         scene: Name of the scene, an attribute of every polygon.
         model: Name of the model, likewise.
-        block_rows: Rows that are worked on at a time; outlines depend on it by little.
+        block_rows: Rows that are worked on at a time.
         extent: Rows and columns to which the grid's last, partial ones reach; None: whole ones.
 
     Raises:
@@ -79,10 +80,12 @@ class MapPolygons:
             min_confidence=0.0 if rule is None else rule.min_extent,
         )
         limit = options.fill_holes_m2
+        give = options.min_area_to == "neighbour" and minimum > 0
         self._tracer = RegionTracer(
             geobox.width,
             simplify_px=options.simplify_px,
             holes=Holes(limit, self._table.areas) if limit else None,
+            slivers=Slivers(minimum, self._table.areas) if give else None,
             block_rows=block_rows,
             extent=extent,
         )
