@@ -198,7 +198,7 @@ def test_name_too_long_is_refused(tmp_path: Path, base: Path) -> None:
 
 
 def test_missing_model_is_said() -> None:
-    with pytest.raises(ModelFileError, match="no bundled model"):
+    with pytest.raises(ModelFileError, match="no model of that name"):
         read_card("nowhere.safetensors")
 
 
