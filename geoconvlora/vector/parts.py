@@ -23,6 +23,8 @@ class Parts:
         labels: ``(n,)`` label of each part.
         pixels: ``(n,)`` pixels of each.
         weights: ``(n,)`` sum of the weights of those pixels.
+        least: ``(n,)`` smallest of them.
+        filled: ``(n,)`` pixels of patches without label that are joined to the part.
         pieces: ``(k,)`` polygons in pixels.
         piece_of: ``(k,)`` index of the part that a piece belongs to.
     """
@@ -30,5 +32,7 @@ class Parts:
     labels: Ids
     pixels: Ids
     weights: NDArray[np.float64]
+    least: NDArray[np.float64]
+    filled: Ids
     pieces: Polygons
     piece_of: Ids

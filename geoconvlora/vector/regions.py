@@ -8,7 +8,7 @@ kept between blocks is the pieces of regions that touch the last row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,12 +35,16 @@ class Regions:
         labels: ``(n,)`` label of each.
         pixels: ``(n,)`` size in pixels, without filled holes.
         weight: ``(n,)`` mean weight of those pixels.
+        least: ``(n,)`` smallest of their weights.
+        filled: ``(n,)`` pixels of the holes that were filled.
     """
 
     polygons: Polygons
     labels: Ids
     pixels: Ids
     weight: NDArray[np.float64]
+    least: NDArray[np.float64]
+    filled: Ids
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -49,12 +53,15 @@ class Regions:
     def join(several: list[Regions]) -> Regions:
         """One after the other; none at all is allowed."""
         none = np.empty(0, np.int64)
-        several = [Regions(np.empty(0, object), none, none, np.empty(0)), *several]
+        nothing = np.empty(0)
+        several = [Regions(np.empty(0, object), none, none, nothing, nothing, none), *several]
         return Regions(
             np.concatenate([r.polygons for r in several]),
             np.concatenate([r.labels for r in several]),
             np.concatenate([r.pixels for r in several]),
             np.concatenate([r.weight for r in several]),
+            np.concatenate([r.least for r in several]),
+            np.concatenate([r.filled for r in several]),
         )
 
 
@@ -94,7 +101,8 @@ class RegionTracer:
         self._extent = extent
         self._buffer = RowBuffer()
         self._row = 0
-        self._open = Parts(none, none, np.empty(0), np.empty(0, object), none)
+        nothing = np.empty(0)
+        self._open = Parts(none, none, nothing, nothing, none, np.empty(0, object), none)
         self._front_labels = np.full(width, NOTHING, np.int64)
         # Where the last row's pieces meet: relabelling does not move their vertices.
         self._front_breaks = np.zeros(width - 1, bool)
@@ -136,9 +144,7 @@ class RegionTracer:
 
         self._front_labels = renamed(self._front_labels)
         parts = self._open
-        self._open = Parts(
-            renamed(parts.labels), parts.pixels, parts.weights, parts.pieces, parts.piece_of
-        )
+        self._open = replace(parts, labels=renamed(parts.labels))
         if self._buffer.rows:
             labels, weights = self._buffer.take(self._buffer.rows)
             self._buffer.push(renamed(labels), weights)
@@ -168,11 +174,18 @@ class RegionTracer:
             open_part |= waiting
         part_labels = np.full(count, NOTHING, np.int64)
         np.maximum.at(part_labels, part_of, nodes.labels)
+        least = np.full(count, np.inf)
+        np.minimum.at(least, part_of[solid], nodes.least[solid])
         held = drawn[nodes.piece_of]
         parts = Parts(
             part_labels,
             np.bincount(part_of[solid], nodes.pixels[solid], count).astype(np.int64),
             np.bincount(part_of[solid], nodes.weights[solid], count).astype(np.float64),
+            least,
+            (
+                np.bincount(part_of, nodes.filled, count)
+                + np.bincount(part_of[~solid], nodes.pixels[~solid], count)
+            ).astype(np.int64),
             nodes.pieces[held],
             part_of[nodes.piece_of[held]],
         )
@@ -188,6 +201,8 @@ class RegionTracer:
         count = int(flat.max())
         own = np.empty(count, np.int64)
         own[flat - 1] = labels.ravel()
+        least = np.full(count, np.inf)
+        np.minimum.at(least, flat - 1, weights.ravel())
         drawn = outlines(regions, self._row)
         if self._extent is not None:
             drawn = cut_to(drawn, *self._extent)
@@ -198,6 +213,8 @@ class RegionTracer:
             np.concatenate([self._open.labels, own]),
             np.concatenate([self._open.pixels, np.bincount(flat)[1:]]),
             np.concatenate([self._open.weights, np.bincount(flat, weights.ravel())[1:]]),
+            np.concatenate([self._open.least, least]),
+            np.concatenate([self._open.filled, np.zeros(count, np.int64)]),
             np.concatenate([before, behind]),
             np.concatenate([self._open.piece_of, known + np.arange(count)]),
         )
@@ -231,6 +248,8 @@ class RegionTracer:
             parts.labels[open_part],
             parts.pixels[open_part],
             parts.weights[open_part],
+            parts.least[open_part],
+            parts.filled[open_part],
             parts.pieces[held],
             renumber[parts.piece_of[held]],
         )
@@ -260,5 +279,10 @@ def _complete(parts: Parts, done: NDArray[np.bool_]) -> Regions:
             several[:, 0] if number == 1 else shapely.coverage_union_all(several, axis=1)
         )
     return Regions(
-        polygons, parts.labels[ids], parts.pixels[ids], parts.weights[ids] / parts.pixels[ids]
+        polygons,
+        parts.labels[ids],
+        parts.pixels[ids],
+        parts.weights[ids] / parts.pixels[ids],
+        parts.least[ids],
+        parts.filled[ids],
     )
