@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 from geoconvlora.errors import SceneError
 from geoconvlora.vector.measure import Ruler
 from geoconvlora.vector.regions import Regions
+from geoconvlora.vector.scale import placed
 from geoconvlora.vector.schema import GEOMETRY, SCHEMA, boxes
 from geoconvlora.vector.trace import Polygons
 
@@ -72,7 +73,7 @@ class FeatureTable:
             )
         self.crs = geobox.crs.proj
         self._affine = geobox.affine
-        self._ruler = Ruler(self.crs)
+        self._ruler = Ruler(self.crs, self._affine)
         self._origin = origin
         self._min_area_m2 = min_area_m2
         self._min_confidence = min_confidence
@@ -100,7 +101,7 @@ class FeatureTable:
             One row per region that is kept, columns of :data:`geoconvlora.vector.schema.SCHEMA`.
         """
         polygons = self.place(regions.polygons)
-        area_m2, perimeter_m = self._ruler.measure(polygons)
+        area_m2, perimeter_m = self._measure(regions.polygons)
         keep = (area_m2 >= self._min_area_m2) & (regions.weight >= self._min_confidence)
         count = int(keep.sum())
         ids = regions.labels[keep] if class_id is None else np.full(count, class_id, np.int64)
@@ -130,15 +131,19 @@ class FeatureTable:
 
     def place(self, polygons: Polygons) -> Polygons:
         """Polygons in pixels to the CRS, shells counter-clockwise."""
-        a = self._affine
 
         def to_crs(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-            x, y = xy[:, 0], xy[:, 1]
-            return np.stack([a.a * x + a.b * y + a.c, a.d * x + a.e * y + a.f], axis=1)
+            return np.stack(placed(self._affine, xy[:, 0], xy[:, 1]), axis=1)
 
-        placed: Polygons = shapely.orient_polygons(shapely.transform(polygons, to_crs))
-        return placed
+        oriented: Polygons = shapely.orient_polygons(shapely.transform(polygons, to_crs))
+        return oriented
 
     def areas(self, polygons: Polygons) -> NDArray[np.float64]:
         """Areas in m² of polygons in pixels, ``(n,)``."""
-        return self._ruler.areas(self.place(polygons))
+        return self._measure(polygons)[0]
+
+    def _measure(self, polygons: Polygons) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        if not len(polygons):
+            return np.empty(0), np.empty(0)
+        _, xy, (rings, parts) = shapely.to_ragged_array(polygons)
+        return self._ruler.measure_pixels(xy, rings, parts)
