@@ -62,11 +62,25 @@ def check_target(path: str | Path, *, overwrite: bool = False, append: bool = Fa
         raise OutputError(f"{path} is a folder: give the name of a file")
     if path.exists() and not (overwrite or append):
         raise OutputError(f"{path} exists already: replace it with --overwrite (overwrite=True)")
+    _refuse_if_in_use(path)
     if not path.parent.is_dir():
         raise OutputError(f"{path}: the folder {path.parent} does not exist; make it first")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise OutputError(f"{path}: the folder {path.parent} cannot be written")
     return path
+
+
+def _refuse_if_in_use(path: Path) -> None:
+    """Refuse to replace a GeoPackage beside which SQLite keeps changes that are not yet in it.
+
+    They would be read into the new file, which they do not belong to.
+    """
+    changes = path.with_name(f"{path.name}-wal")
+    if changes.exists() and changes.stat().st_size:
+        raise OutputError(
+            f"{path} is in use by another program, such as QGIS: close it there first "
+            f"(it keeps changes in {changes.name})"
+        )
 
 
 class PolygonWriter:
@@ -231,6 +245,7 @@ class PolygonWriter:
             add_default_style(self._draft, self.layer, qml(column, shown, self._colors))
         with self._draft.open("rb") as written:
             os.fsync(written.fileno())
+        _refuse_if_in_use(self.path)
         self._draft.replace(self.path)
 
     @contextmanager
