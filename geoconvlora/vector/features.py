@@ -95,7 +95,7 @@ class FeatureTable:
             class_id: The class of all regions where labels number objects; None: labels are
                 class ids.
             confidence: Whether the regions' weights are probabilities; otherwise the columns of
-                confidence are empty (NaN).
+                confidence are empty.
 
         Returns:
             One row per region that is kept, columns of :data:`geoconvlora.vector.schema.SCHEMA`.
@@ -106,7 +106,7 @@ class FeatureTable:
         count = int(keep.sum())
         ids = regions.labels[keep] if class_id is None else np.full(count, class_id, np.int64)
         known, index = np.unique(ids, return_inverse=True)
-        unknown = np.full(count, np.nan)
+        unknown = pa.nulls(count, pa.float64())
         pixels = regions.pixels[keep]
         columns = {
             "id": np.arange(self._next_id, self._next_id + count),

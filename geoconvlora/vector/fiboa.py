@@ -38,7 +38,11 @@ def as_fiboa(table: pa.Table) -> pa.Table:
         Columns of :data:`SCHEMA`.
     """
     count = len(table)
-    details = pc.binary_join_element_wise("geoconvlora, model ", table["model"], "")
+    details = pc.if_else(
+        pc.equal(table["model"], ""),
+        "geoconvlora",
+        pc.binary_join_element_wise("geoconvlora, model ", table["model"], ""),
+    )
     columns = {
         "id": table["id"].cast(pa.string()),
         "area": pc.divide(table["area_m2"], HECTARE_M2).cast(pa.float32()),

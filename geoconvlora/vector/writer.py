@@ -188,6 +188,8 @@ class PolygonWriter:
         if self._suffix == ".parquet":
             return ParquetSink(self._draft, self._schema, self._crs, self._metadata)
         settings: dict[str, object] = {"layer": self.layer, "crs": self._crs.to_wkt()}
+        if self._suffix in (".geojson", ".fgb"):
+            settings["DESCRIPTION"] = json.dumps(self._metadata)
         if self._suffix == ".geojson":
             return GdalSink(self._draft, self._schema, "GeoJSON", **settings, RFC7946="YES")
         settings["SPATIAL_INDEX"] = "YES"
