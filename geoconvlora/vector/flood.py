@@ -83,10 +83,12 @@ def flood(
     cells[middle] = inside
     ground[middle] = heights
     labels[middle] = np.where(inside, seeds, 0)
-    cost = np.full(cells.shape, _FAR, np.uint32)
+    # Pixels outside the mask pass as done with.
+    cost = np.where(cells, _FAR, np.uint32(0))
     links = np.zeros_like(cells)
     raster = (ground.ravel(), cells.ravel(), labels.ravel())
-    _spread(*raster, cost.ravel(), links.ravel(), width + 2)
+    _spread(ground.ravel(), labels.ravel(), cost.ravel(), links.ravel(), width + 2)
+    cost[cells == 0] = _FAR
     far = links > reach
     if far.any():
         # What decides about these lies within `reach` of them.
@@ -126,10 +128,8 @@ def _push(queues: Pixels, queue: int, after: Numbers, at: int) -> None:
     queues[queue, 1] = at
 
 
-@compiled("void(uint8[::1], uint8[::1], int32[::1], uint32[::1], uint8[::1], int64)")
-def _spread(
-    ground: Bytes, cells: Bytes, labels: Numbers, cost: Costs, links: Bytes, stride: int
-) -> None:
+@compiled("void(uint8[::1], int32[::1], uint32[::1], uint8[::1], int64)")
+def _spread(ground: Bytes, labels: Numbers, cost: Costs, links: Bytes, stride: int) -> None:
     """Cheapest paths of any length, each pixel once, and the steps of one such path (up to 255).
 
     Pixels are dealt with in the order of their costs, so the first path offered is a cheapest one.
@@ -137,18 +137,18 @@ def _spread(
     the other, and what a group of equal "before" passes on stays behind the group before it.
     """
     steps = np.array([-stride, -1, 1, stride])
-    after = np.empty(len(cells), np.int32)
+    after = np.empty(len(ground), np.int32)
     # Rises to each level; seeds of each level; then what is due now, next, and the group at work.
     queues = np.full((515, 2), -1, np.int64)
     now, coming, group = 512, 513, 514
-    for at in range(len(cells)):
+    for at in range(len(ground)):
         if labels[at] == 0:
             continue
         # "Before" is its own height: whoever rises to that later was lower before.
         own = np.uint32(ground[at])
         cost[at] = (own << 24) | (own << 8)
         for step in steps:
-            if cells[at + step] == 1 and labels[at + step] == 0:
+            if cost[at + step] == _FAR and labels[at + step] == 0:
                 _push(queues, 256 + ground[at], after, at)
                 break
     for level in range(256):
@@ -166,7 +166,7 @@ def _spread(
                     at = queues[group, 0]
                     for step in steps:
                         to = at + step
-                        if cells[to] == 0 or cost[to] != _FAR:
+                        if cost[to] != _FAR:
                             continue
                         cost[to] = _onwards(cost[at], ground[to])
                         links[to] = min(links[at], 254) + 1
