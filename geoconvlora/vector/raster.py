@@ -6,7 +6,6 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -245,13 +244,13 @@ def _labels(
     nodata: float | None,
     probs: Raster | None,
 ) -> Labels:
-    if isinstance(raster, (str, PathLike)):
+    if isinstance(raster, (str, Path)):
         if geobox is not None or nodata is not None:
             raise ConfigError(f"{raster}: a file has its own grid and nodata value; leave them out")
-        if probs is not None and not isinstance(probs, (str, PathLike)):
+        if probs is not None and not isinstance(probs, (str, Path)):
             raise ConfigError(f"{raster}: probabilities of a file are a file too")
         return stack.enter_context(FileLabels(raster, probs))
-    if isinstance(probs, (str, PathLike)):
+    if isinstance(probs, (str, Path)):
         raise ConfigError(f"{probs}: probabilities of an array are an array too")
     if isinstance(raster, np.ndarray):
         if geobox is None:
@@ -321,7 +320,8 @@ def _own_chance(
     if instances and bands > 1:
         raise BandError(f"the probabilities have {bands} bands: objects want one")
     if bands == 1:
-        return chance[0]
+        only: NDArray[np.float32] = chance[0]
+        return only
     # Bands are in the order of class ids.
     ids = np.array(sorted(names) or range(bands))
     at = np.searchsorted(ids, labels).clip(0, len(ids) - 1)
