@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 import pyogrio
 import pyproj
 
-from geoconvlora.scenes.environment import vector_environment
 from geoconvlora.vector.schema import BBOX, BBOX_TYPE, GEOMETRY
 
 _BATCHES_WAITING = 2
@@ -105,15 +104,14 @@ class GdalSink:
 
     def _run(self, path: Path, schema: pa.Schema, driver: str, settings: dict[str, Any]) -> None:
         try:
-            with vector_environment():
-                pyogrio.write_arrow(
-                    pa.RecordBatchReader.from_batches(schema, self._batches()),
-                    path,
-                    driver=driver,
-                    geometry_name=GEOMETRY,
-                    geometry_type="Polygon",
-                    **settings,
-                )
+            pyogrio.write_arrow(
+                pa.RecordBatchReader.from_batches(schema, self._batches()),
+                path,
+                driver=driver,
+                geometry_name=GEOMETRY,
+                geometry_type="Polygon",
+                **settings,
+            )
         except Exception as failure:
             self._failure = failure
 

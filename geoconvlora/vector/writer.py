@@ -6,7 +6,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +19,7 @@ from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureErr
 
 from geoconvlora.errors import OutputError
 from geoconvlora.naming import check_name_length
+from geoconvlora.scenes.environment import vector_environment
 from geoconvlora.vector import fiboa as field_boundaries
 from geoconvlora.vector.geopackage import copy_of, find_layer
 from geoconvlora.vector.schema import BBOX, GEOMETRY, SCHEMA, to_table
@@ -144,9 +145,13 @@ class PolygonWriter:
         self._first_id = 0
         self._waiting = SCHEMA.empty_table()
         self._sink: Sink | None = None
+        # GDAL's settings are the whole process's: here, where writers are nested, and not in the
+        # threads that write, which end in any order.
+        self._environment = ExitStack()
 
     def __enter__(self) -> Self:
         try:
+            self._environment.enter_context(vector_environment())
             with self._mended():
                 self._sink = self._opened()
         except BaseException:
@@ -265,6 +270,7 @@ class PolygonWriter:
             with suppress(*_FAILURES):
                 self._sink.abort()
             self._sink = None
+        self._environment.close()
         with suppress(FileNotFoundError):
             # GDAL and SQLite put files of their own beside it.
             for left in list(self.path.parent.iterdir()):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import geopandas as gpd
@@ -117,6 +118,20 @@ def test_bytes_do_not_depend_on_how_polygons_were_fed(tmp_path):
     pieces = [polygons[i : i + 7] for i in range(0, 50, 7)]
     many = _write(tmp_path / "many.gpkg", polygons[:0], *pieces)
     assert one.read_bytes() == many.read_bytes()
+
+
+def test_files_written_together_do_not_tell_the_time(tmp_path):
+    before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
+    names = ["a.gpkg", "b.gpkg", "c.gpkg"]
+    with ExitStack() as stack:
+        for name in names:
+            writer = PolygonWriter(tmp_path / name, CRS, layer="fields")
+            stack.enter_context(writer).write(_polygons())
+    assert len({(tmp_path / name).read_bytes() for name in names}) == 1
+    with closing(sqlite3.connect(tmp_path / "c.gpkg")) as database:
+        changes = database.execute("SELECT last_change FROM gpkg_contents").fetchall()
+    assert set(changes) == {("1970-01-01T00:00:00.000Z",)}
+    assert pyogrio.get_gdal_config_option("OGR_CURRENT_DATE") == before
 
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".fgb"])
