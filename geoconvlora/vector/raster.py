@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, overload
 
 import geopandas as gpd
 import numpy as np
@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pydantic import BaseModel, ConfigDict
 
-from geoconvlora.errors import BandError, ConfigError, SceneError
+from geoconvlora.errors import BandError, ConfigError
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.vector.classes import BACKGROUND, wanted_ids
 from geoconvlora.vector.features import FeatureTable
 from geoconvlora.vector.holes import Holes
-from geoconvlora.vector.labels import ArrayLabels, FileLabels, Labels
+from geoconvlora.vector.label_array import ArrayLabels, labels_of_data_array
+from geoconvlora.vector.label_file import FileLabels
+from geoconvlora.vector.labels import Labels
 from geoconvlora.vector.options import PolygonOptions
 from geoconvlora.vector.parts import NOTHING, Ids
 from geoconvlora.vector.regions import Regions, RegionTracer
@@ -256,36 +258,7 @@ def _labels(
         if geobox is None:
             raise ConfigError("an array does not know its place: give it with geobox")
         return ArrayLabels(raster, geobox, nodata=nodata, probs=probs)
-    return _of_data_array(raster, geobox, nodata, probs)
-
-
-def _of_data_array(
-    raster: xr.DataArray, geobox: GeoBox | None, nodata: float | None, probs: Any
-) -> Labels:
-    import odc.geo.xr  # noqa: F401
-
-    name = str(raster.name or "array")
-    if raster.ndim == 3 and raster.shape[0] == 1:
-        raster = raster[0]
-    place = geobox or raster.odc.geobox
-    if not isinstance(place, GeoBox) or place.crs is None:
-        raise SceneError(
-            f"{name} does not know its place: write it with raster.rio.write_crs, or give a geobox"
-        )
-    own = (
-        raster.attrs.get("nodata"),
-        raster.attrs.get("_FillValue"),
-        raster.encoding.get("_FillValue"),
-    )
-    known = [float(value) for value in (nodata, *own) if value is not None]
-    return ArrayLabels(
-        raster.variable,
-        place,
-        nodata=known[0] if known else None,
-        probs=None if probs is None else getattr(probs, "variable", probs),
-        tags=raster.attrs,
-        name=name,
-    )
+    return labels_of_data_array(raster, geobox, nodata, probs)
 
 
 def _blocks(labels: Labels) -> Iterator[tuple[int, int]]:
