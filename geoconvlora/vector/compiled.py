@@ -1,25 +1,73 @@
-"""Loops over pixels, compiled to machine code once and kept."""
+"""Loops over pixels and vertices, compiled to machine code on their first call and kept."""
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
-import numpy as np
-from numba import njit
-from numpy.typing import NDArray
-
-Loop = TypeVar("Loop", bound=Callable[..., Any])
+from numba import njit, types
+from numba.core import event
+from numba.extending import typeof_impl
 
 
-def compiled(signature: str) -> Callable[[Loop], Loop]:
-    """Compile a function for one signature when its module is imported, and keep the result.
+class CompiledLoop:
+    """A function with one signature; compiled when it is first called, from Python or a loop.
 
-    The machine code is kept beside the module or in numba's cache folder; where neither can be
-    written the function is compiled in every process. It runs without Python's global lock.
+    numba keeps machine code beside the source, in ``NUMBA_CACHE_DIR`` or in the user's cache
+    folder. Where none of them can be written the function is compiled in every process.
+    """
+
+    def __init__(self, signature: str, function: Callable[..., Any]) -> None:
+        self.__doc__ = function.__doc__
+        self._signature = signature
+        self._function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the machine code."""
+        return self.machine_code(*arguments)
+
+    @cached_property
+    def machine_code(self) -> Callable[..., Any]:
+        """What numba makes of the function."""
+        with event.install_listener("numba:compile", _ANNOUNCER):
+            try:
+                made = self._compile(keep=True)
+            except (RuntimeError, OSError):
+                # numba found no folder for its cache, or could not write to the one it found.
+                made = self._compile(keep=False)
+        loop: Callable[..., Any] = made
+        return loop
+
+    def _compile(self, *, keep: bool) -> Any:
+        made = njit(nogil=True)(self._function)
+        if keep:
+            made.enable_caching()
+            # numba looks at the loop's own file only; loops that it calls are part of its code.
+            made._cache._cache_file._source_stamp = _sources(self._function)
+        made.compile(self._signature)
+        made.disable_compile()
+        return made
+
+
+def _sources(function: Callable[..., Any]) -> str:
+    """Fingerprint of the sources in a function's folder."""
+    folder = Path(function.__code__.co_filename).parent
+    total = hashlib.sha256()
+    for source in sorted(folder.glob("*.py")):
+        total.update(source.read_bytes())
+    return total.hexdigest()
+
+
+def compiled(signature: str) -> Callable[[Callable[..., Any]], CompiledLoop]:
+    """Decorate a loop with its signature; it runs without Python's global lock.
 
     Args:
-        signature: In numba's words: ``"void(uint8[:, ::1], int64)"``.
+        signature: In numba's words: ``"void(uint8[:, ::1], int64)"``. Arguments of other types
+            are refused.
 
     Example:
         >>> @compiled("int64(int64)")
@@ -28,20 +76,28 @@ def compiled(signature: str) -> Callable[[Loop], Loop]:
         >>> twice(4)
         8
     """
-
-    def compile_once(loop: Loop) -> Loop:
-        try:
-            return cast(Loop, njit(signature, nogil=True, cache=True)(loop))
-        except (RuntimeError, OSError):
-            # numba found no folder for its cache, or could not write to the one it found.
-            return cast(Loop, njit(signature, nogil=True)(loop))
-
-    return compile_once
+    return lambda function: CompiledLoop(signature, function)
 
 
-@compiled("int64[::1](int64[::1])")
-def longer(queue: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Copy a queue's pixels to one of twice the room."""
-    grown = np.empty(2 * len(queue), np.int64)
-    grown[: len(queue)] = queue
-    return grown
+@typeof_impl.register(CompiledLoop)
+def _type_of_loop(loop: CompiledLoop, _context: Any) -> Any:
+    """Let one compiled loop call another."""
+    return types.Dispatcher(loop.machine_code)
+
+
+class _Announcer(event.Listener):
+    """Says once a process that code is being compiled, because that takes seconds."""
+
+    def __init__(self) -> None:
+        self._said = False
+
+    def on_start(self, event: Any) -> None:
+        if not self._said:
+            self._said = True
+            print("Compiling the polygon engine, once: some seconds.", file=sys.stderr, flush=True)
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+_ANNOUNCER = _Announcer()

@@ -32,7 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
-from geoconvlora.vector.compiled import compiled, longer
+from geoconvlora.vector.compiled import compiled
+from geoconvlora.vector.queues import longer
 
 Bytes = NDArray[np.uint8]
 Numbers = NDArray[np.int32]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from geoconvlora.vector.compiled import compiled, longer
+from geoconvlora.vector.compiled import compiled
+from geoconvlora.vector.queues import longer
 
 Bytes = NDArray[np.uint8]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import geopandas as gpd
 import numpy as np
@@ -14,14 +13,12 @@ from odc.geo.geobox import GeoBox
 from geoconvlora.vector.classes import wanted_ids
 from geoconvlora.vector.features import FeatureTable, Origin
 from geoconvlora.vector.holes import Holes
+from geoconvlora.vector.instances import InstanceStream, ObjectRows
 from geoconvlora.vector.options import PolygonOptions
 from geoconvlora.vector.parts import NOTHING
 from geoconvlora.vector.regions import BLOCK_ROWS, Regions, RegionTracer
 from geoconvlora.vector.schema import to_frame
 from geoconvlora.weights.card import ClassInfo, InstanceRule
-
-if TYPE_CHECKING:
-    from geoconvlora.vector.instances import InstanceStream, ObjectRows
 
 
 class MapPolygons:
@@ -94,12 +91,9 @@ class MapPolygons:
             block_rows=block_rows,
             extent=extent,
         )
-        self._objects: InstanceStream | None = None
-        if rule is not None:
-            # Here, because its loops may have to be compiled, which only objects need.
-            from geoconvlora.vector.instances import InstanceStream
-
-            self._objects = InstanceStream(geobox.width, rule, block_rows=block_rows)
+        self._objects = (
+            None if rule is None else InstanceStream(geobox.width, rule, block_rows=block_rows)
+        )
 
     def feed(
         self, probabilities: NDArray[np.float32], valid: NDArray[np.bool_]

@@ -1,24 +1,75 @@
 from __future__ import annotations
 
-from typing import Any
+import os
+import subprocess
+import sys
+from pathlib import Path
 
-import numba
+import numba.core.caching
 import pytest
 
-from geoconvlora.vector import compiled as module
+from geoconvlora.vector.compiled import compiled
+
+ROOT = Path(__file__).parents[2]
+
+HELPER = """
+from numba import njit
+
+@njit(nogil=True)
+def step(number):
+    return number + {step}
+"""
+LOOP = """
+from geoconvlora.vector.compiled import compiled
+from helper import step
+
+@compiled("int64(int64)")
+def twice(number):
+    return step(step(number))
+
+print(twice(0))
+"""
 
 
-@pytest.mark.parametrize("fault", [RuntimeError("no locator available"), OSError("disk full")])
-def test_without_a_folder_for_the_cache_loops_are_compiled_all_the_same(monkeypatch, fault):
-    tried = []
+def test_arguments_of_other_types_are_refused():
+    double = compiled("int64(int64)")(lambda number: 2 * number)
+    assert double(21) == 42
+    with pytest.raises(TypeError, match="No matching definition"):
+        double("21")
 
-    def no_cache(signature: str, **settings: Any):
-        tried.append(settings.get("cache", False))
-        if settings.get("cache"):
-            raise fault
-        return numba.njit(signature, **settings)
 
-    monkeypatch.setattr(module, "njit", no_cache)
-    twice = module.compiled("int64(int64)")(lambda number: number * 2)
-    assert twice(21) == 42
-    assert tried == [True, False]
+def test_a_loop_can_call_another():
+    double = compiled("int64(int64)")(lambda number: 2 * number)
+    fourfold = compiled("int64(int64)")(lambda number: double(double(number)))
+    assert fourfold(3) == 12
+
+
+def test_without_a_folder_for_the_cache_loops_are_compiled_all_the_same(monkeypatch):
+    monkeypatch.setattr(numba.core.caching.CompileResultCacheImpl, "_locator_classes", [])
+    assert compiled("int64(int64)")(lambda number: 3 * number)(2) == 6
+
+
+def test_a_full_disk_does_not_stop_compiling(monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(numba.core.caching.IndexDataCacheFile, "save", full)
+    assert compiled("int64(int64)")(lambda number: 5 * number)(2) == 10
+
+
+def test_code_is_kept_until_a_source_beside_it_changes_and_compiling_is_announced(tmp_path):
+    (tmp_path / "loop.py").write_text(LOOP)
+    paths = os.pathsep.join([str(ROOT), str(tmp_path)])
+    environment = os.environ | {"PYTHONPATH": paths, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    said = []
+    for step in (1, 1, 5):
+        (tmp_path / "helper.py").write_text(HELPER.format(step=step))
+        done = subprocess.run(
+            [sys.executable, tmp_path / "loop.py"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        said.append((done.stdout.strip(), done.stderr.count("Compiling")))
+    assert said == [("2", 1), ("2", 0), ("10", 1)]
