@@ -7,16 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from geoconvlora.errors import SceneError
 from geoconvlora.vector.measure import Ruler
+from geoconvlora.vector.ragged import RaggedPolygons
 from geoconvlora.vector.regions import Regions
-from geoconvlora.vector.scale import placed
 from geoconvlora.vector.schema import GEOMETRY, SCHEMA, boxes
-from geoconvlora.vector.trace import Polygons
 
 
 @dataclass(frozen=True)
@@ -100,10 +98,10 @@ class FeatureTable:
         Returns:
             One row per region that is kept, columns of :data:`geoconvlora.vector.schema.SCHEMA`.
         """
-        polygons = self.place(regions.polygons)
         area_m2, perimeter_m = self._measure(regions.polygons)
         keep = (area_m2 >= self._min_area_m2) & (regions.weight >= self._min_confidence)
         count = int(keep.sum())
+        polygons = regions.polygons.take(keep).moved(self._affine)
         ids = regions.labels[keep] if class_id is None else np.full(count, class_id, np.int64)
         known, index = np.unique(ids, return_inverse=True)
         unknown = pa.nulls(count, pa.float64())
@@ -123,27 +121,21 @@ class FeatureTable:
             "model_sha256": pa.repeat(
                 pa.scalar(self._origin.model_sha256 or None, pa.string()), count
             ),
-            GEOMETRY: pa.array(shapely.to_wkb(polygons[keep]), pa.binary()),
+            GEOMETRY: _wkb(polygons),
         }
         self._next_id += count
         arrays = [pa.array(column) for column in columns.values()]
-        return pa.Table.from_arrays([*arrays, boxes(shapely.bounds(polygons[keep]))], schema=SCHEMA)
+        return pa.Table.from_arrays([*arrays, boxes(polygons.bounds())], schema=SCHEMA)
 
-    def place(self, polygons: Polygons) -> Polygons:
-        """Polygons in pixels to the CRS, shells counter-clockwise."""
-
-        def to_crs(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-            return np.stack(placed(self._affine, xy[:, 0], xy[:, 1]), axis=1)
-
-        oriented: Polygons = shapely.orient_polygons(shapely.transform(polygons, to_crs))
-        return oriented
-
-    def areas(self, polygons: Polygons) -> NDArray[np.float64]:
+    def areas(self, polygons: RaggedPolygons) -> NDArray[np.float64]:
         """Areas in m² of polygons in pixels, ``(n,)``."""
         return self._measure(polygons)[0]
 
-    def _measure(self, polygons: Polygons) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        if not len(polygons):
-            return np.empty(0), np.empty(0)
-        _, xy, (rings, parts) = shapely.to_ragged_array(polygons)
-        return self._ruler.measure_pixels(xy, rings, parts)
+    def _measure(self, polygons: RaggedPolygons) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return self._ruler.measure_pixels(polygons.xy, polygons.rings, polygons.parts)
+
+
+def _wkb(polygons: RaggedPolygons) -> pa.Array:
+    written, offsets = polygons.to_wkb()
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(written)]
+    return pa.Array.from_buffers(pa.large_binary(), len(polygons), buffers).cast(pa.binary())

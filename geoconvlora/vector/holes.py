@@ -1,8 +1,8 @@
 """Holes that are small and that nobody else occupies become part of the region around them.
 
 A hole is a 4-connected patch of pixels without polygon whose neighbours all belong to one region.
-It is filled by joining it to that region before its pieces are put together; so nothing overlaps,
-and an island of another region inside the hole keeps it open.
+It is filled by uniting it with that region before the region is outlined; so nothing overlaps, and
+an island of another region inside the hole keeps it open.
 """
 
 from __future__ import annotations
@@ -10,10 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
-from geoconvlora.vector.parts import NOTHING, Ids, Parts
-from geoconvlora.vector.trace import Polygons
+from geoconvlora.vector.parts import NOTHING
+from geoconvlora.vector.ragged import RaggedPolygons
+from geoconvlora.vector.trace import BoundaryGraph
+
+Mask = NDArray[np.bool_]
+
+_SURELY = 4.0
+"""Pixels of one patch differ in area by less than this factor."""
 
 
 class Holes:
@@ -24,88 +31,60 @@ class Holes:
         area_m2: Areas of polygons given in pixels, ``(n,) -> (n,)``.
     """
 
-    def __init__(self, limit_m2: float, area_m2: Callable[[Polygons], NDArray[np.float64]]) -> None:
+    def __init__(
+        self, limit_m2: float, area_m2: Callable[[RaggedPolygons], NDArray[np.float64]]
+    ) -> None:
         self._limit_m2 = limit_m2
         self._area_m2 = area_m2
-        # Of the open parts: area so far (of patches), and whether it cannot be a hole any more.
-        self._area: NDArray[np.float64] = np.empty(0)
-        self._refused = np.empty(0, bool)
-        # Open patch and open region that touch.
-        self._pairs = np.empty((0, 2), np.int64)
+        # Of the components kept: whether they can be no hole any more.
+        self._refused: Mask = np.zeros(1, bool)
 
-    def fill(
-        self,
-        nodes: Parts,
-        node_at: Ids,
-        part_of: Ids,
-        open_part: NDArray[np.bool_],
-        *,
-        top: bool,
-        bottom: bool,
-    ) -> tuple[Ids, NDArray[np.bool_], NDArray[np.bool_]]:
-        """Join complete small holes to the region around them.
+    def fill(self, graph: BoundaryGraph, open_root: Mask) -> Mask:
+        """Unite complete small holes with the region around them.
 
         Args:
-            nodes: The open parts, then the regions of the new block.
-            node_at: ``(h, W)`` node of each pixel of the block; but for the raster's first block
-                one more row on top, the last of the block before.
-            part_of: Part of each node.
-            open_part: Whether a part touches the block's last row.
-            top: The block is the raster's first.
-            bottom: The block is the raster's last.
+            graph: Resolved.
+            open_root: ``(n,)`` roots that touch the last row; patches that must wait, because
+                the regions around them may yet turn out to be one, are added.
 
         Returns:
-            The part of each node, filled holes joined; which nodes are a patch that was filled
-            or may yet be; and which parts must be kept open although they end in this block.
+            ``(n,)`` patches that may yet be filled, so their arcs are needed.
         """
-        count, known = len(open_part), len(self._area)
-        patch = nodes.labels == NOTHING
-        node_area = np.zeros(len(patch))
-        node_area[:known] = self._area
-        drawn = patch[nodes.piece_of] & (nodes.piece_of >= known)
-        node_area[nodes.piece_of[drawn]] = self._area_m2(nodes.pieces[drawn])
-        area: NDArray[np.float64] = np.bincount(part_of, node_area, count).astype(np.float64)
+        patch = graph.labels == NOTHING
+        refused = np.zeros(len(patch), bool)
+        refused[graph.parent[: len(self._refused)][self._refused]] = True
+        sides = graph.sides()
+        sides = sides[patch[sides[:, 0]] != patch[sides[:, 1]]]
+        pairs = np.where(patch[sides[:, :1]], sides, sides[:, ::-1])
+        refused[pairs[pairs[:, 1] == 0, 0]] = True
+        self._refuse_large(graph, patch & open_root & ~refused, refused)
+        candidate: Mask = patch & ~refused & graph.is_root()
 
-        refused = np.zeros(count, bool)
-        refused[part_of[:known][self._refused]] = True
-        border = [node_at[:, 0], node_at[:, -1]] + [node_at[0]] * top + [node_at[-1]] * bottom
-        refused[part_of[np.concatenate(border)]] = True
-        candidate = np.zeros(count, bool)
-        candidate[part_of[patch]] = True
-        candidate &= ~refused & (area < self._limit_m2)
-
-        pairs = part_of[np.concatenate([self._pairs, _touching(node_at, patch)])]
+        ended = np.flatnonzero(candidate & ~open_root)
+        large = self._area_m2(graph.polygons(ended)) >= self._limit_m2
+        candidate[ended[large]] = False
         pairs = np.unique(pairs[candidate[pairs[:, 0]]], axis=0)
-        hole, first, regions = np.unique(pairs[:, 0], return_index=True, return_counts=True)
-        ended = ~open_part[hole]
-        enclosed = ended & (regions == 1)
-        joined = np.arange(count)
-        joined[hole[enclosed]] = pairs[first[enclosed], 1]
-        # Regions around a patch that has ended may yet turn out to be one, further down.
-        waiting = np.zeros(count, bool)
-        waiting[hole[ended & ~enclosed]] = True
-
-        # A region that is complete while the patch beside it is not cannot lie around it.
-        over = (open_part | waiting)[pairs[:, 0]] & ~open_part[pairs[:, 1]]
-        refused[pairs[over, 0]] = True
+        # A region that is complete while the patch beside it is not cannot lie around it, nor can
+        # one that is complete and not alone beside it.
+        neighbours = np.bincount(pairs[:, 0], minlength=len(patch))
+        over = ~open_root[pairs[:, 1]] & (open_root | (neighbours > 1))[pairs[:, 0]]
         candidate[pairs[over, 0]] = False
-        waiting[pairs[over, 0]] = False
-        self._area, self._refused = area, refused
-        self._pairs = pairs[(candidate & (open_part | waiting))[pairs[:, 0]]]
-        return joined[part_of], candidate[part_of] & patch, waiting
+        enclosed = candidate & ~open_root & (neighbours == 1)
+        open_root |= candidate & (neighbours > 1)
+        self._refused = patch & ~candidate
+        graph.unite(pairs[enclosed[pairs[:, 0]]])
+        candidate[enclosed] = False
+        return candidate
 
-    def renumber(self, open_part: NDArray[np.bool_], number: Ids) -> None:
-        """Forget the parts that are complete; the open ones get new numbers."""
-        self._area, self._refused = self._area[open_part], self._refused[open_part]
-        self._pairs = number[self._pairs]
+    def renumber(self, kept: Mask) -> None:
+        """Forget components; those in ``kept`` ``(n,)`` get new numbers in their order."""
+        self._refused = self._refused[kept]
 
-
-def _touching(node_at: Ids, patch: NDArray[np.bool_]) -> Ids:
-    """``(k, 2)`` patch and region that share an edge between pixels, in no order."""
-    across = np.stack([node_at[:, :-1].ravel(), node_at[:, 1:].ravel()], axis=1)
-    along = np.stack([node_at[:-1].ravel(), node_at[1:].ravel()], axis=1)
-    pairs = np.concatenate([across, along])
-    side = patch[pairs]
-    pairs, side = pairs[side[:, 0] != side[:, 1]], side[side[:, 0] != side[:, 1]]
-    ordered: Ids = np.where(side[:, :1], pairs, pairs[:, ::-1])
-    return ordered
+    def _refuse_large(self, graph: BoundaryGraph, open_patch: Mask, refused: Mask) -> None:
+        """Do not wait for the end of a patch that is too large already."""
+        roots, column = np.unique(graph.front_roots(), return_index=True)
+        refused[roots[np.isin(column, [0, graph.width - 1])]] = True
+        column, roots = column[open_patch[roots]], roots[open_patch[roots]]
+        pixel = shapely.box(column, graph.row - 1, column + 1, graph.row)
+        area_m2 = self._area_m2(RaggedPolygons.from_shapely(pixel)) * graph.pixels[roots]
+        refused[roots[area_m2 > _SURELY * self._limit_m2]] = True

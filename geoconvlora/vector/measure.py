@@ -11,8 +11,8 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
+from geoconvlora.vector.ragged import Polygons
 from geoconvlora.vector.scale import Scale, placed
-from geoconvlora.vector.trace import Polygons
 
 Floats = NDArray[np.float64]
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from geoconvlora.errors import ConfigError
+
+SmallGoTo = Literal["nothing", "neighbour"]
+"""Where polygons below the smallest area go."""
 
 
 @dataclass(frozen=True)
@@ -17,16 +21,22 @@ class PolygonOptions:
             (Visvalingam and Whyatt 1993), so 1 smooths the steps of the raster and 0 keeps them.
         min_area_m2: Polygons smaller than this are dropped; None: the model's own minimum for
             objects, none for classes.
+        min_area_to: Where such polygons go: to ``"nothing"``, or to the ``"neighbour"`` of the
+            label that they share the longest border with, if there is one that is large enough.
         fill_holes_m2: Holes smaller than this that no other polygon occupies are filled.
         classes: Names or ids of the classes to write; None: all but the background.
     """
 
     simplify_px: float = 1.0
     min_area_m2: float | None = None
+    min_area_to: SmallGoTo = "nothing"
     fill_holes_m2: float = 0.0
     classes: tuple[str | int, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.min_area_to not in get_args(SmallGoTo):
+            choices = " or ".join(get_args(SmallGoTo))
+            raise ConfigError(f"min_area_to is {self.min_area_to!r}: choose {choices}")
         for name in ("simplify_px", "min_area_m2", "fill_holes_m2"):
             value = getattr(self, name)
             if value is not None and not value >= 0:

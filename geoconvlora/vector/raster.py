@@ -28,6 +28,7 @@ from geoconvlora.vector.options import PolygonOptions
 from geoconvlora.vector.parts import NOTHING, Ids
 from geoconvlora.vector.regions import Regions, RegionTracer
 from geoconvlora.vector.schema import SCHEMA, to_frame
+from geoconvlora.vector.slivers import Slivers
 from geoconvlora.vector.writer import PolygonWriter, check_target
 
 if TYPE_CHECKING:
@@ -198,10 +199,12 @@ class _RasterPolygons:
         )
         self._wanted = _selection(labels, self._names, options, instances=instances)
         limit = options.fill_holes_m2
+        give = options.min_area_to == "neighbour" and options.min_area_m2
         self._tracer = RegionTracer(
             labels.geobox.width,
             simplify_px=options.simplify_px,
             holes=Holes(limit, self._table.areas) if limit else None,
+            slivers=Slivers(give, self._table.areas) if give else None,
         )
         self.crs = self._table.crs
         self.colors = {} if instances else labels.colors

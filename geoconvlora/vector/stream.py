@@ -18,6 +18,7 @@ from geoconvlora.vector.options import PolygonOptions
 from geoconvlora.vector.parts import NOTHING
 from geoconvlora.vector.regions import BLOCK_ROWS, Regions, RegionTracer
 from geoconvlora.vector.schema import to_frame
+from geoconvlora.vector.slivers import Slivers
 from geoconvlora.weights.card import ClassInfo, InstanceRule
 
 
@@ -33,7 +34,7 @@ class MapPolygons:
         model: Name of the model, likewise.
         model_sha256: Of the model's file, likewise; empty: not known.
         date: When the scene was taken, ISO 8601, likewise; empty: not known.
-        block_rows: Rows that are worked on at a time; outlines depend on it by little.
+        block_rows: Rows that are worked on at a time.
         extent: Rows and columns to which the grid's last, partial ones reach; None: whole ones.
 
     Raises:
@@ -84,10 +85,12 @@ class MapPolygons:
             min_confidence=0.0 if rule is None else rule.min_extent,
         )
         limit = options.fill_holes_m2
+        give = options.min_area_to == "neighbour" and minimum > 0
         self._tracer = RegionTracer(
             geobox.width,
             simplify_px=options.simplify_px,
             holes=Holes(limit, self._table.areas) if limit else None,
+            slivers=Slivers(minimum, self._table.areas) if give else None,
             block_rows=block_rows,
             extent=extent,
         )

@@ -1,141 +1,399 @@
-"""Outlines of the regions of one block of rows, in pixel coordinates.
+"""Outlines of the regions of a raster that arrives by rows, in pixel coordinates.
 
-Everything in the block becomes a polygon, background and nodata too, and every polygon gets a
-vertex wherever three regions meet. Together they are a coverage in the sense of GEOS: neighbours
-have the same vertices along the edge that they share, so they can be simplified together.
+Every 4-connected region has an outline, whatever its label; every edge between two regions is
+stored and simplified once, so the polygons of neighbours have the same vertices along it.
 """
 
 from __future__ import annotations
 
-from array import array
-from itertools import chain
 from typing import Any
 
 import numpy as np
-import shapely
-from affine import Affine
 from numpy.typing import NDArray
-from rasterio.features import shapes
 
-Polygons = NDArray[np.object_]
-"""A one-dimensional array of ``shapely.Polygon``."""
+from geoconvlora.vector import arcs as graph
+from geoconvlora.vector.assemble import assemble
+from geoconvlora.vector.parts import NOTHING, Ids
+from geoconvlora.vector.ragged import RaggedPolygons
+from geoconvlora.vector.settle import (
+    ADOPTED,
+    ARC_FIELDS,
+    COUNT,
+    FIRST,
+    LEFT_PART,
+    LENGTH,
+    RIGHT_PART,
+    drop_arcs,
+    settle,
+)
+
+_STRIPE_BITS = 2**29
+_STRIPE_ROWS = 8192
+_CHUNK_PIXELS = 2**18
 
 
-def outlines(regions: NDArray[np.int32], first_row: int = 0) -> Polygons:
-    """Polygons of regions that are numbered 1 to n, edges matched.
+def stripe_rows(width: int) -> int:
+    """Height of the stripes in which a raster of this width is simplified.
+
+    An arc keeps a vertex where it crosses from one stripe into the next, because what has been
+    simplified must not wait for rows that are far away. Stripes are a property of the raster:
+    neither feeds nor blocks move them.
+    """
+    return max(256, min(_STRIPE_ROWS, _STRIPE_BITS // width))
+
+
+class BoundaryGraph:
+    """Components of equal label, and the arcs between them, of the rows so far.
 
     Args:
-        regions: ``(h, W)``, each number one 4-connected region, all of 1 to n present.
-        first_row: Row of the block's top in the raster.
-
-    Returns:
-        ``(n,)`` polygons in pixels (x = column, y = row); the i-th belongs to region i + 1.
+        width: Columns of the raster.
+        simplify_px: See :class:`geoconvlora.vector.PolygonOptions`.
+        extent: Rows and columns to which the last ones reach, where they are only partly there.
     """
-    xy, rings, parts, order = array("d"), [0], [0], []
-    moved = Affine.translation(0, first_row)
-    for geometry, region in shapes(regions, connectivity=4, transform=moved):
-        for ring in geometry["coordinates"]:
-            xy.extend(chain.from_iterable(ring))
-            rings.append(len(xy) // 2)
-        parts.append(len(rings) - 1)
-        order.append(int(region) - 1)
-    drawn = _polygons(np.frombuffer(xy).reshape(-1, 2), np.asarray(rings), np.asarray(parts))
-    polygons = np.empty_like(drawn)
-    polygons[order] = drawn
-    return insert_vertices(polygons, _junctions(regions) + np.array([0, first_row]))
+
+    def __init__(
+        self, width: int, *, simplify_px: float, extent: tuple[float, float] | None = None
+    ) -> None:
+        self._limit = 2 * simplify_px**2 if simplify_px else -1.0
+        self._end_y, self._end_x = extent or (np.inf, np.inf)
+        stripe = stripe_rows(width) if simplify_px else 0
+        columns = width + 1
+        self._front = np.full(columns, graph.OUTSIDE, np.int64)
+        self._components = np.zeros(columns, np.int32)
+        self._hanging = np.full(columns, -1, np.int32)
+        self._live = np.zeros((stripe + 1, columns // 64 + 1), np.uint64)
+        self._state = np.zeros(graph.STATE_FIELDS, np.int64)
+        self._state[[graph.FREE_VERTEX, graph.FREE_NODE]] = -1
+        self._state[graph.STRIPE] = stripe
+        self._state[graph.COMPONENTS] = 1
+        self._vertices = np.empty((8 * columns, graph.VERTEX_FIELDS), np.int32)
+        self._nodes = np.empty((2 * columns, graph.NODE_FIELDS), np.int32)
+        self._keys = np.empty((2 * columns, graph.KEY_FIELDS), np.int64)
+        self._chains = np.empty((4 * columns, graph.DONE_FIELDS), np.int32)
+        self._parent = np.zeros(2 * columns, np.int32)
+        self._label = np.full(2 * columns, graph.OUTSIDE, np.int64)
+        self._pixels = np.zeros(2 * columns, np.int64)
+        self._filled = np.zeros(2 * columns, np.int64)
+        self._weight = np.zeros(2 * columns)
+        self._least = np.full(2 * columns, np.inf)
+        self._arcs = np.empty((0, ARC_FIELDS), np.int32)
+        self._points = np.empty((0, 2), np.int32)
+        self._count = 0
+
+    @property
+    def width(self) -> int:
+        """Columns of the raster."""
+        return len(self._front) - 1
+
+    @property
+    def row(self) -> int:
+        """Rows taken so far."""
+        return int(self._state[graph.ROW])
+
+    @property
+    def arcs(self) -> int:
+        """Arcs that are kept."""
+        return self._count
+
+    @property
+    def parent(self) -> NDArray[np.int32]:
+        """Root of each component ``(n,)``, 0 for outside; valid after :meth:`resolve`."""
+        return self._parent[: self._state[graph.COMPONENTS]]
+
+    @property
+    def labels(self) -> Ids:
+        """Label of each root ``(n,)``."""
+        return self._label[: self._state[graph.COMPONENTS]]
+
+    @property
+    def pixels(self) -> Ids:
+        """Size of each root ``(n,)``."""
+        return self._pixels[: self._state[graph.COMPONENTS]]
+
+    @property
+    def weight(self) -> NDArray[np.float64]:
+        """Sum of the weights of each root ``(n,)``."""
+        return self._weight[: self._state[graph.COMPONENTS]]
+
+    @property
+    def least(self) -> NDArray[np.float64]:
+        """Smallest weight of each root ``(n,)``; infinite without weights."""
+        return self._least[: self._state[graph.COMPONENTS]]
+
+    @property
+    def filled(self) -> Ids:
+        """Pixels without label that each root took in ``(n,)``."""
+        return self._filled[: self._state[graph.COMPONENTS]]
+
+    def feed(self, labels: NDArray[np.integer[Any]], weights: NDArray[np.float32] | None) -> None:
+        """Take rows ``(h, W)``; weights may be left out, then none are summed."""
+        rows = max(1, _CHUNK_PIXELS // len(self._front))
+        buffer = np.empty((min(rows, len(labels)), len(self._front)), np.int64)
+        buffer[:, -1] = graph.OUTSIDE
+        for row in range(0, len(labels), rows):
+            chunk = labels[row : row + rows]
+            buffer[: len(chunk), :-1] = chunk
+            if weights is None:
+                beside = np.empty((len(chunk), 0), np.float32)
+            else:
+                beside = np.ascontiguousarray(weights[row : row + rows], np.float32)
+            self._scan(buffer[: len(chunk)], beside)
+
+    def close(self) -> None:
+        """Take what lies below the last row: nothing."""
+        below = np.full((1, len(self._front)), graph.OUTSIDE, np.int64)
+        self._scan(below, np.empty((1, 0), np.float32))
+
+    def resolve(self) -> None:
+        """Complete arcs and roots, so that what the properties say is true of the rows so far."""
+        self._settle()
+        self._resolve_roots()
+
+    def open_roots(self) -> NDArray[np.bool_]:
+        """Which roots touch the last row ``(n,)``; outside always does."""
+        touching = np.zeros(len(self.parent), bool)
+        if (self._front != graph.OUTSIDE).any():
+            touching[self.parent[self._components]] = True
+        touching[0] = True
+        return touching
+
+    def sides(self) -> NDArray[np.int32]:
+        """``(A, 2)`` roots on the left and right of the arcs."""
+        parts = self._arcs[: self._count, LEFT_PART : RIGHT_PART + 1]
+        return np.take(self.parent, np.ascontiguousarray(parts))
+
+    def lengths(self) -> NDArray[np.int32]:
+        """``(A,)`` edges of pixels in each arc, before it was simplified."""
+        return self._arcs[: self._count, LENGTH]
+
+    def adopted(self) -> NDArray[np.bool_]:
+        """``(A,)`` arcs around components that :meth:`adopt` was told of."""
+        flags: NDArray[np.bool_] = self._arcs[: self._count, ADOPTED] != 0
+        return flags
+
+    def adopt(self, roots: NDArray[np.integer[Any]]) -> None:
+        """Remember the arcs around components that are about to be given to others."""
+        given = np.zeros(len(self.parent), bool)
+        given[roots] = True
+        self._arcs[: self._count, ADOPTED] |= given[self.sides()].any(axis=1)
+
+    def front_roots(self) -> NDArray[np.int32]:
+        """``(W,)`` roots of the last row."""
+        return self.parent[self._components[:-1]]
+
+    def is_root(self) -> NDArray[np.bool_]:
+        """Which components ``(n,)`` stand for all that are joined to them."""
+        own: NDArray[np.bool_] = self.parent == np.arange(len(self.parent))
+        return own
+
+    def unite(self, pairs: NDArray[np.integer[Any]]) -> None:
+        """Make one component of each group that pairs of roots ``(k, 2)`` hang together in.
+
+        It has the label of its largest member. Pixels without polygon are no part of its size.
+        """
+        if not len(pairs):
+            return
+        # Here, because it takes memory and unions are rare.
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
+        members, flat = np.unique(pairs, return_inverse=True)
+        ends = flat.reshape(pairs.shape)
+        size = (len(members), len(members))
+        links = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=size)
+        count, group = connected_components(links, directed=False)
+        solid = self.labels[members] != NOTHING
+        counted = np.where(solid, self.pixels[members], 0)
+        filled = self.filled[members] + self.pixels[members] - counted
+        weight = np.where(solid, self.weight[members], 0.0)
+        # The first of each group's members, and the first of its largest.
+        _, first = np.unique(group, return_index=True)
+        order = np.lexsort((members, -counted, group))
+        _, place = np.unique(group[order], return_index=True)
+        root, label = members[first], self.labels[members[order[place]]]
+        least = np.full(count, np.inf)
+        np.minimum.at(least, group[solid], self.least[members[solid]])
+        self.labels[root], self.least[root] = label, least
+        self.pixels[root] = np.bincount(group, counted, count).astype(np.int64)
+        self.filled[root] = np.bincount(group, filled, count).astype(np.int64)
+        self.weight[root] = np.bincount(group, weight, count)
+        self.parent[members] = root[group]
+        self._resolve_roots()
+
+    def rename(self, old: Ids, new: Ids) -> None:
+        """Give labels other names; neighbours that now have one name become one component."""
+        order = np.argsort(old)
+        old, new = old[order], new[order]
+
+        def renamed(labels: Ids) -> Ids:
+            at = np.minimum(np.searchsorted(old, labels), len(old) - 1)
+            return np.where(old[at] == labels, new[at], labels)
+
+        self.resolve()
+        self._front = renamed(self._front)
+        self.labels[:] = renamed(self.labels)
+        self.unite_equals()
+
+    def unite_equals(self) -> None:
+        """Make one component of neighbours that have come to have the same label."""
+        front = self.parent[self._components]
+        beside = np.stack([front[:-1], front[1:]], axis=1)
+        pairs = np.concatenate([self.sides(), beside[self._hanging[1:] >= 0]])
+        self.unite(pairs[self.labels[pairs[:, 0]] == self.labels[pairs[:, 1]]])
+
+    def polygons(self, roots: NDArray[Any]) -> RaggedPolygons:
+        """Outlines of complete components ``(n,)``."""
+        region_of = np.full(len(self.parent), -1, np.int32)
+        region_of[roots] = np.arange(len(roots))
+        sides = self.sides()
+        uses = ((region_of[sides] >= 0) & (sides[:, :1] != sides[:, 1:])).sum(axis=1)
+        size = self._arcs[: self._count, COUNT].astype(np.int64)
+        xy = np.empty((int((uses * size).sum()), 2))
+        rings = np.zeros(int(uses.sum()) + 1, np.int64)
+        parts = np.zeros(len(roots) + 1, np.int64)
+        number = assemble(
+            self._arcs,
+            self._count,
+            self._points,
+            self._nodes,
+            sides,
+            region_of,
+            self._end_x,
+            self._end_y,
+            xy,
+            rings,
+            parts,
+        )
+        rings = rings[: number + 1].copy()
+        return RaggedPolygons(xy[: rings[-1]].copy(), rings, parts)
+
+    def keep(self, open_root: NDArray[np.bool_], drawn: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Forget all components but the open ones, and all arcs but those that ``drawn`` ones need.
+
+        Args:
+            open_root: ``(n,)`` roots that go on or wait.
+            drawn: ``(n,)`` of them, those whose outline may be asked for.
+
+        Returns:
+            ``(n,)`` components that are kept, numbered anew in their order.
+        """
+        live = self.is_root() & open_root
+        live[0] = True
+        number = np.where(live, np.cumsum(live) - 1, 0).astype(np.int32)
+        alive = live & drawn
+        alive[0] = False
+        self._count = drop_arcs(
+            self._arcs,
+            self._count,
+            self._points,
+            self._nodes,
+            self.parent,
+            alive,
+            number,
+            self._state,
+        )
+        self._components = number[self.parent[self._components]]
+        count = int(live.sum())
+        for values in self._sizes():
+            values[:count] = values[: len(live)][live]
+        self._parent[:count] = np.arange(count)
+        self._state[graph.COMPONENTS] = count
+        return live
+
+    def _sizes(self) -> tuple[NDArray[Any], ...]:
+        return self._label, self._pixels, self._filled, self._weight, self._least
+
+    def _resolve_roots(self) -> None:
+        parent = self.parent
+        # A root is less than all that are joined to it, so few rounds reach it.
+        while (changed := parent[parent] != parent).any():
+            parent[changed] = parent[parent[changed]]
+
+    def _scan(self, rows: Ids, weights: NDArray[np.float32]) -> None:
+        state, stripe = self._state, int(self._state[graph.STRIPE])
+        while len(rows):
+            taken = len(rows)
+            if stripe:
+                taken = min(taken, int(state[graph.STRIPE_ROW]) + stripe + 1 - self.row)
+            if taken == 0:
+                self._next_stripe()
+                continue
+            done = graph.scan(
+                rows[:taken],
+                weights[:taken],
+                self._front,
+                self._components,
+                self._hanging,
+                self._vertices,
+                self._nodes,
+                self._keys,
+                self._parent,
+                self._label,
+                self._pixels,
+                self._filled,
+                self._weight,
+                self._least,
+                self._chains,
+                self._live,
+                state,
+            )
+            rows, weights = rows[done:], weights[done:]
+            if done < taken:
+                self._make_room()
+
+    def _next_stripe(self) -> None:
+        """Only the line between stripes is still of use."""
+        self._settle()
+        stripe = self._state[graph.STRIPE]
+        self._live[0] = self._live[stripe]
+        self._live[1:] = 0
+        self._state[graph.STRIPE_ROW] += stripe
+
+    def _make_room(self) -> None:
+        """Settle what is complete; enlarge the pools that are more than half full even so."""
+        self._settle()
+        state, columns = self._state, len(self._front)
+        if len(self._vertices) < 2 * state[graph.LIVE_VERTICES] + 8 * columns:
+            self._vertices = _enlarged(self._vertices)
+        if len(self._nodes) < 2 * state[graph.LIVE_NODES] + 2 * columns:
+            self._nodes = _enlarged(self._nodes)
+            self._keys = _enlarged(self._keys)
+        if len(self._parent) < state[graph.COMPONENTS] + 2 * columns:
+            self._parent = _enlarged(self._parent)
+            self._label = _enlarged(self._label)
+            self._pixels = _enlarged(self._pixels)
+            self._weight = _enlarged(self._weight)
+            self._least = _enlarged(self._least)
+            self._filled = _enlarged(self._filled)
+
+    def _settle(self) -> None:
+        chains = int(self._state[graph.CHAINS])
+        if not chains:
+            return
+        last = self._arcs[self._count - 1] if self._count else None
+        used = int(last[FIRST] + last[COUNT]) if last is not None else 0
+        needed = used + int(self._state[graph.LIVE_VERTICES]) + chains
+        if len(self._points) < needed:
+            self._points = _enlarged(self._points, needed + needed // 2)
+        if len(self._arcs) < self._count + chains:
+            self._arcs = _enlarged(self._arcs, (self._count + chains) * 3 // 2)
+        self._count = settle(
+            self._chains,
+            self._vertices,
+            self._nodes,
+            self._keys,
+            self._live,
+            self._arcs,
+            self._points,
+            self._count,
+            self._state,
+            self._limit,
+            self._end_x,
+            self._end_y,
+        )
 
 
-def cut_to(polygons: Polygons, height: float, width: float) -> Polygons:
-    """Let unsimplified outlines end where the raster's last, partial row and column end.
-
-    Args:
-        polygons: As from :func:`outlines`.
-        height: In rows; more than the last row's top.
-        width: In columns; more than the last column's left side.
-
-    Returns:
-        The same polygons, again an edge-matched coverage.
-    """
-    limit = np.array([width, height])
-    cut: Polygons = shapely.transform(polygons, lambda xy: np.minimum(xy, limit))
-    return cut
-
-
-def simplify_inside(polygons: Polygons, tolerance_px: float) -> Polygons:
-    """Simplify the edges between polygons of a block; its outer border keeps every vertex.
-
-    Args:
-        polygons: Edge-matched coverage, as from :func:`outlines`.
-        tolerance_px: Square root of the area of the largest triangle that a vertex may cut off.
-
-    Returns:
-        The polygons in the same order, again an edge-matched coverage.
-    """
-    if tolerance_px == 0:
-        return polygons
-    simple: Polygons = shapely.coverage_simplify(polygons, tolerance_px, simplify_boundary=False)
-    return simple
-
-
-def insert_vertices(polygons: Polygons, points: NDArray[np.integer[Any]]) -> Polygons:
-    """Add vertices at integer points that lie inside horizontal or vertical edges.
-
-    Args:
-        polygons: Polygons in pixels; oblique edges stay as they are.
-        points: ``(k, 2)`` columns and rows; points that lie on no edge have no effect.
-
-    Returns:
-        The same polygons with the vertices added.
-    """
-    if not len(points) or not len(polygons):
-        return polygons
-    _, xy, (rings, parts) = shapely.to_ragged_array(polygons)
-    start, end = xy[:-1], xy[1:]
-    # The last vertex of a ring and the first of the next one are no edge.
-    edge = np.ones(len(start), bool)
-    edge[rings[1:-1] - 1] = False
-    first = np.zeros(len(start), np.int64)
-    count = np.zeros(len(start), np.int64)
-    sorted_points: list[NDArray[np.float64]] = []
-    for along, across in ((0, 1), (1, 0)):
-        on = np.flatnonzero(edge & (start[:, across] == end[:, across]))
-        stride = int(max(xy.max(), points.max())) + 2
-        key = np.sort(points[:, across] * stride + points[:, along])
-        low = start[on, across] * stride + np.minimum(start[on, along], end[on, along])
-        high = start[on, across] * stride + np.maximum(start[on, along], end[on, along])
-        begin = np.searchsorted(key, low, "right")
-        count[on] = np.maximum(np.searchsorted(key, high, "left") - begin, 0)
-        first[on] = begin + sum(len(p) for p in sorted_points)
-        pair = np.empty((len(key), 2))
-        pair[:, across], pair[:, along] = np.divmod(key, stride)
-        sorted_points.append(pair)
-    if not count.any():
-        return polygons
-    added = np.concatenate(sorted_points)
-    # Position of each old vertex among all, and of each new one behind its edge's start.
-    shift = np.concatenate([[0], np.cumsum(count)])
-    out = np.empty((len(xy) + shift[-1], 2))
-    out[np.arange(len(xy)) + shift] = xy
-    owner = np.repeat(np.arange(len(start)), count)
-    rank = np.arange(len(owner)) - shift[owner]
-    forward = (end[owner] > start[owner]).any(axis=1)
-    source = first[owner] + np.where(forward, rank, count[owner] - 1 - rank)
-    out[owner + 1 + np.arange(len(owner))] = added[source]
-    grown = np.concatenate([shift, shift[-1:]])
-    return _polygons(out, rings + grown[rings], parts)
-
-
-def _junctions(regions: NDArray[np.int32]) -> NDArray[np.int64]:
-    """``(k, 2)`` corners inside the block where three edges meet: one polygon passes straight."""
-    right = regions[:, 1:] != regions[:, :-1]
-    down = regions[1:] != regions[:-1]
-    degree = right[1:].astype(np.int8) + right[:-1] + down[:, 1:] + down[:, :-1]
-    row, column = np.nonzero(degree == 3)
-    return np.stack([column + 1, row + 1], axis=1)
-
-
-def _polygons(
-    xy: NDArray[np.float64], rings: NDArray[np.int64], parts: NDArray[np.int64]
-) -> Polygons:
-    drawn: Polygons = shapely.from_ragged_array(shapely.GeometryType.POLYGON, xy, (rings, parts))
-    return drawn
+def _enlarged(pool: NDArray[Any], length: int | None = None) -> NDArray[Any]:
+    grown = np.empty((length or 2 * len(pool), *pool.shape[1:]), pool.dtype)
+    grown[: len(pool)] = pool
+    return grown

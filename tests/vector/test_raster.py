@@ -116,6 +116,20 @@ def test_small_polygons_are_dropped(write_raster, tmp_path):
     assert polygonize(write_raster(values), tmp_path / "o.gpkg", options=options).polygons == 2
 
 
+def test_small_polygons_go_to_the_neighbour_beside_most_of_their_border(write_raster, tmp_path):
+    values = np.ones((20, 20), np.uint8)
+    values[:, 12:], values[8:10, 11:13], values[3, 4] = 2, 5, 6
+    options = PolygonOptions(simplify_px=0, min_area_m2=1000, min_area_to="neighbour")
+    polygonize(write_raster(values), tmp_path / "o.gpkg", options=options)
+    polygons = gpd.read_file(tmp_path / "o.gpkg").set_index("class_id").area
+    assert polygons.to_dict() == {1: 100 * (20 * 12 + 2), 2: 100 * (20 * 8 - 2)}
+
+
+def test_small_polygons_go_nowhere_else():
+    with pytest.raises(ConfigError, match="min_area_to is 'sea': choose nothing or neighbour"):
+        PolygonOptions(min_area_to="sea")
+
+
 @pytest.mark.parametrize("several", [True, False])
 def test_confidence_is_the_mean_probability(write_raster, tmp_path, several):
     values = np.repeat([[0, 1, 1, 2]], 6, axis=0).astype(np.uint8)
