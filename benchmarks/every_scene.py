@@ -24,9 +24,9 @@ import shapely
 
 import geoconvlora
 from geoconvlora.errors import GeoConvLoRAError
+from geoconvlora.vector.schema import COLUMNS
 from geoconvlora.weights import Model
 
-COLUMNS = {"id", "class", "class_id", "area_m2", "perimeter_m", "confidence", "scene", "model"}
 WORST_AREA_ERROR = 1e-3
 
 
@@ -65,7 +65,7 @@ def check(scene: Path, model: Model) -> tuple[list[str], str]:
     found = layer["area_m2"].to_numpy()
     worst = float(np.max(np.abs(found / geodesic_areas(layer) - 1), initial=0))
     faults = []
-    if set(information["fields"]) != COLUMNS or information["geometry_type"] != "Polygon":
+    if set(information["fields"]) != set(COLUMNS) or information["geometry_type"] != "Polygon":
         faults.append("schema")
     if invalid:
         faults.append("invalid geometries")

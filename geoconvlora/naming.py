@@ -10,7 +10,7 @@ from geoconvlora.errors import OutputError
 #: What file systems allow for one name, and Linux for a whole path.
 _NAME_BYTES = 255
 _PATH_BYTES = 4095
-#: A temporary name is ``.NAME.PID.part.final.geojson`` at most, and GDAL and SQLite put their own
+#: A temporary name is ``.NAME.PID.part.geojson`` at most, and GDAL and SQLite put their own
 #: endings behind it, such as ``.msk.ovr.tmp`` or ``-journal``.
 _ROOM_BYTES = 45
 MAX_NAME_BYTES = _NAME_BYTES - _ROOM_BYTES

@@ -33,6 +33,20 @@ def polygonize(
     instances: Annotated[
         bool, typer.Option("--instances", help="Values number objects; 0 is none.")
     ] = False,
+    layer: Annotated[
+        str | None,
+        typer.Option("--layer", help="Name of the layer; default: classes, or objects."),
+    ] = None,
+    fiboa: Annotated[
+        bool, typer.Option("--fiboa", help="Column names of fiboa, for field boundaries.")
+    ] = False,
+    append: Annotated[
+        bool,
+        typer.Option(
+            "--append",
+            help="Add to a GeoPackage that exists; with --overwrite replace only its layer.",
+        ),
+    ] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
     verbose: Verbose = False,
@@ -54,7 +68,10 @@ def polygonize(
             ),
             instances=instances,
             probs=probs,
+            layer=layer,
             overwrite=overwrite,
+            append=append,
+            fiboa=fiboa,
         )
     if as_json:
         typer.echo(result.model_dump_json(indent=2))

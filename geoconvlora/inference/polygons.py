@@ -7,11 +7,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
-import geopandas as gpd
+import pyarrow as pa
 
 from geoconvlora.inference.rows import MapRows
 from geoconvlora.scenes import PredictionGrid
 from geoconvlora.vector import MapPolygons, PolygonOptions, PolygonWriter
+from geoconvlora.vector.features import Origin
 from geoconvlora.weights.card import ModelCard
 
 
@@ -31,6 +32,8 @@ class PolygonLayers:
         options: PolygonOptions,
         *,
         scene: str,
+        date: str = "",
+        model_sha256: str = "",
     ) -> None:
         """Check the options; files are made on entering.
 
@@ -39,7 +42,13 @@ class PolygonLayers:
         """
         self.count, self.area_m2 = 0, {}
         self._paths, self._crs = paths, grid.geobox.crs
-        self._metadata = {"scene": scene, "model": card.name}
+        origin = Origin(scene, date, card.name, model_sha256)
+        self._metadata = origin.metadata()
+        self._colors = (
+            {each.name: each.color for each in card.classes}
+            if card.instances is None
+            else {card.instances.name: card.classes[card.instances.interior].color}
+        )
         self._instances = card.instances is not None
         self._polygons = MapPolygons(
             geobox=grid.geobox,
@@ -49,6 +58,8 @@ class PolygonLayers:
             options=options,
             scene=scene,
             model=card.name,
+            model_sha256=model_sha256,
+            date=date,
         )
         self._writers: list[PolygonWriter] = []
         self._stack = ExitStack()
@@ -56,12 +67,12 @@ class PolygonLayers:
     def feed(self, rows: MapRows) -> None:
         """Trace rows of the prediction grid, and write the polygons that they complete."""
         if self._writers:
-            self._write(self._polygons.feed(rows.probabilities, rows.valid))
+            self._write(self._polygons.feed_table(rows.probabilities, rows.valid))
 
     def finish(self) -> None:
         """Write the polygons that reach the last row."""
         if self._writers:
-            self._write(self._polygons.finish())
+            self._write(self._polygons.finish_table())
 
     def __enter__(self) -> PolygonLayers:
         # What may be replaced was settled when the outputs were planned, hence overwrite=True.
@@ -75,6 +86,7 @@ class PolygonLayers:
                         overwrite=True,
                         metadata=self._metadata,
                         instances=self._instances,
+                        colors=self._colors,
                     )
                 )
                 for path in self._paths
@@ -90,11 +102,10 @@ class PolygonLayers:
     ) -> None:
         self._stack.__exit__(kind, error, traceback)
 
-    def _write(self, polygons: gpd.GeoDataFrame) -> None:
-        if polygons.empty:
-            return
+    def _write(self, polygons: pa.Table) -> None:
         self.count += len(polygons)
-        for name, area_m2 in polygons.groupby("class")["area_m2"].sum().items():
-            self.area_m2[str(name)] = self.area_m2.get(str(name), 0.0) + float(area_m2)
+        by_class = polygons.group_by("class").aggregate([("area_m2", "sum")])
+        for name, area_m2 in zip(*by_class.to_pydict().values(), strict=True):
+            self.area_m2[name] = self.area_m2.get(name, 0.0) + area_m2
         for writer in self._writers:
             writer.write(polygons)

@@ -23,7 +23,7 @@ from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import PredictionGrid, Scene, fit_normaliser, open_scene
 from geoconvlora.scenes.ground import ground_sampling_distance
 from geoconvlora.vector import PolygonOptions
-from geoconvlora.weights import find_base_of, load, read_card
+from geoconvlora.weights import find_base_of, find_model, load, read_card, sha256_of
 from geoconvlora.weights.card import ModelCard
 
 if TYPE_CHECKING:
@@ -112,7 +112,13 @@ def predict(
         grid = PredictionGrid.for_scene(scene, card.resolution)
         tiling = Tiling.for_model(grid.height, grid.width, card, tile_size, overlap)
         layers = PolygonLayers(
-            plan.polygons, grid, card, polygons or PolygonOptions(), scene=scene.name
+            plan.polygons,
+            grid,
+            card,
+            polygons or PolygonOptions(),
+            scene=scene.name,
+            date=scene.date,
+            model_sha256=_sha256_of_model(model) if plan.polygons else "",
         )
         result = PredictionResult(
             scene=path,
@@ -190,6 +196,11 @@ def _checked_card(model: str | Path | Model, base: str | Path | None) -> ModelCa
     if base is not None:
         raise ConfigError(f"base {base}: a loaded model has its base weights; leave base out")
     return model.card
+
+
+def _sha256_of_model(model: str | Path | Model) -> str:
+    """Of its file; empty for a model that was loaded before, whose file may be gone."""
+    return sha256_of(find_model(model)) if isinstance(model, (str, PathLike)) else ""
 
 
 def _rows_of_band(rows: int, grid: PredictionGrid) -> int:

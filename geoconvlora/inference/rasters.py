@@ -21,11 +21,11 @@ from rasterio.windows import Window as RasterioWindow
 from geoconvlora.errors import OutputError
 from geoconvlora.inference.outputs import part_name
 from geoconvlora.inference.rows import MapRows
+from geoconvlora.scenes.class_names import CLASSES_TAG
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.opening import RASTER_FAULTS, reason
 from geoconvlora.weights.card import ClassInfo
 
-CLASSES_TAG = "GEOCONVLORA_CLASSES"
 MODEL_TAG = "GEOCONVLORA_MODEL"
 NODATA_CLASS = 255
 

@@ -1,4 +1,4 @@
-"""Names of a class raster's values, which its writer stores as a tag."""
+"""Names and colours of a class raster's values, which its writer stores as a tag."""
 
 from __future__ import annotations
 
@@ -18,12 +18,24 @@ def named_classes(source: DatasetReader) -> dict[int, str]:
     Raises:
         SceneError: The tag is damaged.
     """
-    text = source.tags().get(CLASSES_TAG)
+    names, _ = class_table(source.tags().get(CLASSES_TAG), source.name)
+    return names
+
+
+def class_table(text: object, where: str) -> tuple[dict[int, str], dict[str, str]]:
+    """Names by value, and colours by name, of the tag's text; empty without one.
+
+    Raises:
+        SceneError: The tag is damaged; ``where`` names the raster.
+    """
     if text is None:
-        return {}
+        return {}, {}
     try:
-        return {int(entry["id"]): str(entry["name"]) for entry in json.loads(text)}
+        entries = json.loads(str(text))
+        names = {int(entry["id"]): str(entry["name"]) for entry in entries}
+        colors = {str(e["name"]): str(e["color"]) for e in entries if "color" in e}
     except (ValueError, TypeError, KeyError) as error:
         raise SceneError(
-            f"{source.name}: the tag {CLASSES_TAG} is not a JSON list of id, name and color"
+            f"{where}: the tag {CLASSES_TAG} is not a JSON list of id, name and color"
         ) from error
+    return names, colors

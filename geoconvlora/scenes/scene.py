@@ -16,6 +16,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from geoconvlora.errors import SceneError
 from geoconvlora.scenes.bands import BandLabel, choose_bands
+from geoconvlora.scenes.date import acquisition_date
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.ground import ground_sampling_distance
 from geoconvlora.scenes.opening import (
@@ -47,6 +48,8 @@ class Scene:
     """Stored type of the first band read."""
     gsd_m: float
     """Side of a square as large as the pixel at the centre, in metres."""
+    date: str
+    """When it was taken, ISO 8601, as far as the file says; otherwise empty."""
     nodata: float | None
     """The value that means 'no data': the one asked for, else the first band's own, else None."""
 
@@ -70,6 +73,7 @@ class Scene:
         with raster_environment():
             if wanted is not None:
                 refuse_palette(dataset, path)
+            self.date = acquisition_date(dataset)
             self.labels = band_labels(dataset)
             self.bands = choose_bands(self.labels, wanted, bands, path)
             self.dtype = dataset.dtypes[self.bands[0] - 1]

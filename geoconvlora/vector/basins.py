@@ -14,20 +14,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from skimage.morphology import local_minima, reconstruction
 
+from geoconvlora.vector.minima import LEVELS, basins
 from geoconvlora.vector.rows import RowBuffer
 from geoconvlora.weights.card import InstanceRule
-
-LEVELS = 255
-"""Heights are whole numbers up to this, so that rounding of floats decides nothing."""
 
 LEAST_EXTENT = 0.2
 """Where the extent is lower, boundary probability is not enlarged further."""
 
 RADIUS_SIGMAS = 3.0
 
-_CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], bool)
+BASIN_ROWS = 512
+CONTEXT_ROWS = 128
 
 
 @dataclass(frozen=True)
@@ -52,12 +50,15 @@ class BasinStream:
 
     Args:
         rule: The model card's rule.
-        block_rows: Rows that become final at a time.
-        context_rows: Rows above and below a block that decide about its basins. A basin that
-            reaches further may differ from that of the whole raster.
+        block_rows: Rows of the raster whose basins are found together, from its first row on. They
+            belong to the rule for basins, like the context, and not to how rows are fed.
+        context_rows: Rows above and below them that are looked at: whether a place is lower than
+            all around it is not asked further away.
     """
 
-    def __init__(self, rule: InstanceRule, *, block_rows: int, context_rows: int) -> None:
+    def __init__(
+        self, rule: InstanceRule, *, block_rows: int = BASIN_ROWS, context_rows: int = CONTEXT_ROWS
+    ) -> None:
         self._rule = rule
         self._block_rows = block_rows
         self._context_rows = context_rows + math.ceil(RADIUS_SIGMAS * rule.smoothing)
@@ -102,23 +103,3 @@ class BasinStream:
                 ridges, self._rule.smoothing, mode="nearest", truncate=RADIUS_SIGMAS
             )
         return np.rint(np.clip(ridges, 0, 1) * LEVELS).astype(np.uint8)
-
-
-def basins(heights: NDArray[np.uint8], depth: int) -> NDArray[np.bool_]:
-    """Extended minima: filled to ``depth``, what has nothing lower beside it.
-
-    Args:
-        heights: ``(H, W)``.
-        depth: Rise that parts two basins, in levels.
-
-    Returns:
-        ``(H, W)``; 4-connected, one component a basin. Basins as high as ``LEVELS`` are none.
-    """
-    ground = heights.astype(np.int16)
-    filled = reconstruction(
-        np.minimum(ground + depth, LEVELS), ground, method="erosion", footprint=_CROSS
-    ).astype(np.uint8)
-    # In a frame, because skimage finds no minimum in a raster of one height.
-    framed = np.pad(filled, 1, constant_values=LEVELS)
-    lowest = local_minima(framed, footprint=_CROSS)[1:-1, 1:-1]
-    return np.asarray(lowest & (filled < LEVELS))

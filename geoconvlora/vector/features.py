@@ -3,29 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-import geopandas as gpd
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from geoconvlora.errors import SceneError
 from geoconvlora.vector.measure import Ruler
-from geoconvlora.vector.ragged import Polygons, RaggedPolygons
+from geoconvlora.vector.ragged import RaggedPolygons
 from geoconvlora.vector.regions import Regions
+from geoconvlora.vector.schema import GEOMETRY, SCHEMA, boxes
 
-COLUMNS: dict[str, str] = {
-    "id": "int64",
-    "class": "str",
-    "class_id": "int64",
-    "area_m2": "float64",
-    "perimeter_m": "float64",
-    "confidence": "float64",
-    "scene": "str",
-    "model": "str",
-}
-"""Attributes of every layer of polygons, in order."""
+
+@dataclass(frozen=True)
+class Origin:
+    """Where polygons come from: attributes that all of a layer share.
+
+    Attributes:
+        scene: Name of the scene or raster.
+        date: When the scene was taken, ISO 8601; empty where nobody says.
+        model: Name of the model that made the map; empty without.
+        model_sha256: Of the model's file; empty where it is not known.
+    """
+
+    scene: str
+    date: str = ""
+    model: str = ""
+    model_sha256: str = ""
+
+    def metadata(self) -> dict[str, str]:
+        """What is known of it, for a layer's metadata."""
+        known = {
+            "scene": self.scene,
+            "date": self.date,
+            "model": self.model,
+            "model_sha256": self.model_sha256,
+        }
+        return {name: value for name, value in known.items() if value}
 
 
 class FeatureTable:
@@ -33,8 +49,7 @@ class FeatureTable:
 
     Args:
         geobox: Grid that the regions' pixel coordinates belong to; any affine grid with a CRS.
-        scene: Name written to the column ``scene``.
-        model: Name written to the column ``model``.
+        origin: Attributes that all polygons share.
         min_area_m2: Smaller polygons are dropped.
         min_confidence: Polygons with lower mean weight are dropped.
 
@@ -45,19 +60,19 @@ class FeatureTable:
     def __init__(
         self,
         geobox: GeoBox,
+        origin: Origin,
         *,
-        scene: str,
-        model: str,
         min_area_m2: float = 0.0,
         min_confidence: float = 0.0,
     ) -> None:
         if geobox.crs is None:
-            raise SceneError(f"{scene} has no CRS: give it one, for instance with rio edit-info")
+            raise SceneError(
+                f"{origin.scene} has no CRS: give it one, for instance with rio edit-info"
+            )
         self.crs = geobox.crs.proj
         self._affine = geobox.affine
-        self._ruler = Ruler(self.crs)
-        self._scene = scene
-        self._model = model
+        self._ruler = Ruler(self.crs, self._affine)
+        self._origin = origin
         self._min_area_m2 = min_area_m2
         self._min_confidence = min_confidence
         self._next_id = 1
@@ -69,7 +84,7 @@ class FeatureTable:
         *,
         class_id: int | None = None,
         confidence: bool = True,
-    ) -> gpd.GeoDataFrame:
+    ) -> pa.Table:
         """Describe complete regions.
 
         Args:
@@ -77,42 +92,50 @@ class FeatureTable:
             names: Class name by label; or, with ``class_id``, by that.
             class_id: The class of all regions where labels number objects; None: labels are
                 class ids.
-            confidence: Whether the regions' weight is a probability; otherwise the column is
-                empty (NaN).
+            confidence: Whether the regions' weights are probabilities; otherwise the columns of
+                confidence are empty.
 
         Returns:
-            One row per region that is kept, columns :data:`COLUMNS` and ``geometry``.
+            One row per region that is kept, columns of :data:`geoconvlora.vector.schema.SCHEMA`.
         """
-        polygons = self.place(regions.polygons)
-        area_m2, perimeter_m = self._ruler.measure(polygons)
+        area_m2, perimeter_m = self._measure(regions.polygons)
         keep = (area_m2 >= self._min_area_m2) & (regions.weight >= self._min_confidence)
         count = int(keep.sum())
+        polygons = regions.polygons.take(keep).moved(self._affine)
         ids = regions.labels[keep] if class_id is None else np.full(count, class_id, np.int64)
         known, index = np.unique(ids, return_inverse=True)
+        unknown = pa.nulls(count, pa.float64())
+        pixels = regions.pixels[keep]
         columns = {
             "id": np.arange(self._next_id, self._next_id + count),
-            "class": np.array([names[int(i)] for i in known], object)[index],
+            "class": pa.array([names[int(i)] for i in known], pa.string()).take(pa.array(index)),
             "class_id": ids,
             "area_m2": area_m2[keep],
             "perimeter_m": perimeter_m[keep],
-            "confidence": regions.weight[keep] if confidence else np.full(count, np.nan),
-            "scene": np.full(count, self._scene, object),
-            "model": np.full(count, self._model, object),
+            "confidence": regions.weight[keep] if confidence else unknown,
+            "min_confidence": regions.least[keep] if confidence else unknown,
+            "valid_share": pixels / np.maximum(pixels + regions.filled[keep], 1),
+            "scene": pa.repeat(pa.scalar(self._origin.scene, pa.string()), count),
+            "date": pa.repeat(pa.scalar(self._origin.date or None, pa.string()), count),
+            "model": pa.repeat(pa.scalar(self._origin.model, pa.string()), count),
+            "model_sha256": pa.repeat(
+                pa.scalar(self._origin.model_sha256 or None, pa.string()), count
+            ),
+            GEOMETRY: _wkb(polygons),
         }
         self._next_id += count
-        frame = pd.DataFrame(columns).astype(COLUMNS)
-        return gpd.GeoDataFrame(frame, geometry=polygons[keep], crs=self.crs)
-
-    def place(self, polygons: RaggedPolygons) -> Polygons:
-        """Polygons in pixels to the CRS, shells counter-clockwise."""
-        return polygons.moved(self._affine).to_shapely()
+        arrays = [pa.array(column) for column in columns.values()]
+        return pa.Table.from_arrays([*arrays, boxes(polygons.bounds())], schema=SCHEMA)
 
     def areas(self, polygons: RaggedPolygons) -> NDArray[np.float64]:
         """Areas in m² of polygons in pixels, ``(n,)``."""
-        return self._ruler.areas(self.place(polygons))
+        return self._measure(polygons)[0]
+
+    def _measure(self, polygons: RaggedPolygons) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        return self._ruler.measure_pixels(polygons.xy, polygons.rings, polygons.parts)
 
 
-def empty_layer(crs: object) -> gpd.GeoDataFrame:
-    """A table with the right columns and no rows."""
-    frame = pd.DataFrame({name: pd.Series([], dtype=kind) for name, kind in COLUMNS.items()})
-    return gpd.GeoDataFrame(frame, geometry=gpd.GeoSeries([], crs=crs), crs=crs)
+def _wkb(polygons: RaggedPolygons) -> pa.Array:
+    written, offsets = polygons.to_wkb()
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(written)]
+    return pa.Array.from_buffers(pa.large_binary(), len(polygons), buffers).cast(pa.binary())

@@ -8,9 +8,11 @@ from functools import cached_property
 import numpy as np
 import pyproj
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 
 from geoconvlora.vector.ragged import Polygons
+from geoconvlora.vector.scale import Scale, placed
 
 Floats = NDArray[np.float64]
 
@@ -33,6 +35,37 @@ class Ruler:
     """
 
     crs: pyproj.CRS
+    affine: Affine | None = None
+    """From pixels to the CRS, where :meth:`measure_pixels` is to be asked."""
+
+    def measure_pixels(
+        self, xy: Floats, rings: NDArray[np.int64], parts: NDArray[np.int64]
+    ) -> tuple[Floats, Floats]:
+        """Areas and perimeters of polygons in pixels of the grid, as :meth:`measure` gives them.
+
+        Small polygons are measured by the grid's :class:`geoconvlora.vector.scale.Scale`, a hundred
+        times faster, with errors of 0.001 % at most; the others as :meth:`measure` does.
+
+        Args:
+            xy: ``(V, 2)`` columns and rows.
+            rings: ``(R + 1,)`` first vertex of each ring.
+            parts: ``(n + 1,)`` first ring of each polygon, which is its outer one.
+        """
+        count = len(parts) - 1
+        if not count:
+            return np.empty(0), np.empty(0)
+        area_m2, perimeter_m = np.empty(count), np.empty(count)
+        good = np.zeros(count, bool)
+        if self._to_geographic is not None:
+            area_m2, perimeter_m, good = self._scale.measure(xy, rings, parts)
+        others = np.flatnonzero(~good)
+        if len(others):
+            assert self.affine is not None, "pixels have a place"
+            chosen, its_rings, its_parts = taken(xy, rings, parts, others)
+            in_crs = np.stack(placed(self.affine, chosen[:, 0], chosen[:, 1]), axis=1)
+            exact = self.measure_ragged(in_crs, its_rings, its_parts)
+            area_m2[others], perimeter_m[others] = exact
+        return area_m2, perimeter_m
 
     def measure(self, polygons: Polygons) -> tuple[Floats, Floats]:
         """Areas in m² and lengths of the outer outlines in m: two arrays ``(n,)``.
@@ -41,13 +74,22 @@ class Ruler:
         """
         if not len(polygons):
             return np.empty(0), np.empty(0)
+        _, xy, (rings, parts) = shapely.to_ragged_array(polygons)
+        return self.measure_ragged(xy, rings, parts)
+
+    def measure_ragged(
+        self, xy: Floats, rings: NDArray[np.int64], parts: NDArray[np.int64]
+    ) -> tuple[Floats, Floats]:
+        """Do as :meth:`measure`, of polygons given by their vertices ``(V, 2)`` in the CRS."""
+        polygons = shapely.from_ragged_array(
+            shapely.GeometryType.POLYGON, np.ascontiguousarray(xy), (rings, parts)
+        )
         planar = (
             shapely.area(polygons) * self._unit_m**2,
             shapely.length(shapely.get_exterior_ring(polygons)) * self._unit_m,
         )
         if self._to_geographic is None:
             return planar
-        _, xy, (rings, parts) = shapely.to_ragged_array(polygons)
         lon, lat = self._to_geographic.transform(xy[:, 0], xy[:, 1])
         # Edges of each ring, without the step from one ring to the next.
         edge = np.ones(len(xy), bool)
@@ -70,6 +112,12 @@ class Ruler:
     def areas(self, polygons: Polygons) -> Floats:
         """Areas in m², ``(n,)``."""
         return self.measure(polygons)[0]
+
+    @cached_property
+    def _scale(self) -> Scale:
+        assert self.affine is not None, "asked only of grids"
+        assert self._to_geographic is not None, "asked only where there is an ellipsoid"
+        return Scale(self.affine, self._to_geographic, self._geod)
 
     @cached_property
     def _geod(self) -> pyproj.Geod:
@@ -130,3 +178,16 @@ def _snyder_q(sine: Floats, e2: float) -> Floats:
     e = np.sqrt(e2)
     q: Floats = (1 - e2) * (sine / (1 - e2 * sine**2) + np.arctanh(e * sine) / e)
     return q
+
+
+def taken(
+    xy: Floats, rings: NDArray[np.int64], parts: NDArray[np.int64], rows: NDArray[np.intp]
+) -> tuple[Floats, NDArray[np.int64], NDArray[np.int64]]:
+    """Some of the polygons, in the order of ``rows``, again as vertices, rings and parts."""
+    ring_count = np.diff(parts)[rows]
+    new_parts = np.concatenate([[0], np.cumsum(ring_count)])
+    ring = np.repeat(parts[rows] - new_parts[:-1], ring_count) + np.arange(new_parts[-1])
+    size = np.diff(rings)[ring]
+    new_rings = np.concatenate([[0], np.cumsum(size)])
+    vertex = np.repeat(rings[ring] - new_rings[:-1], size) + np.arange(new_rings[-1])
+    return xy[vertex], new_rings, new_parts

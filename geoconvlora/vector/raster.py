@@ -1,34 +1,40 @@
-"""A class or object raster on disk to polygons."""
+"""Class or object rasters, on disk or in memory, to polygons."""
 
 from __future__ import annotations
 
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, overload
 
+import geopandas as gpd
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 from pydantic import BaseModel, ConfigDict
-from rasterio.enums import ColorInterp
-from rasterio.io import DatasetReader
-from rasterio.windows import Window
 
-from geoconvlora.errors import BandError, ConfigError, SceneError
-from geoconvlora.scenes.class_names import named_classes
+from geoconvlora.errors import BandError, ConfigError
 from geoconvlora.scenes.environment import raster_environment
-from geoconvlora.scenes.opening import RASTER_FAULTS, georeference, open_dataset, reason
 from geoconvlora.vector.classes import BACKGROUND, wanted_ids
 from geoconvlora.vector.features import FeatureTable
 from geoconvlora.vector.holes import Holes
+from geoconvlora.vector.label_array import ArrayLabels, labels_of_data_array
+from geoconvlora.vector.label_file import FileLabels
+from geoconvlora.vector.labels import Labels
 from geoconvlora.vector.options import PolygonOptions
 from geoconvlora.vector.parts import NOTHING, Ids
 from geoconvlora.vector.regions import Regions, RegionTracer
+from geoconvlora.vector.schema import SCHEMA, to_frame
 from geoconvlora.vector.slivers import Slivers
 from geoconvlora.vector.writer import PolygonWriter, check_target
 
-MODEL_TAG = "GEOCONVLORA_MODEL"
+if TYPE_CHECKING:
+    import xarray as xr
+
+    Raster = str | Path | NDArray[np.generic] | xr.DataArray
 
 _READ_ROWS = 512
 _OBJECT_CLASS = 1
@@ -55,198 +61,249 @@ class _ClassNames(dict[int, str]):
         return f"class_{class_id}"
 
 
+@overload
 def polygonize(
-    raster: str | Path,
+    raster: Raster,
     out: str | Path,
     *,
+    geobox: GeoBox | None = ...,
+    nodata: float | None = ...,
+    options: PolygonOptions | None = ...,
+    instances: bool = ...,
+    probs: Raster | None = ...,
+    layer: str | None = ...,
+    overwrite: bool = ...,
+    append: bool = ...,
+    fiboa: bool = ...,
+) -> PolygonizeResult: ...
+
+
+@overload
+def polygonize(
+    raster: Raster,
+    out: None = None,
+    *,
+    geobox: GeoBox | None = ...,
+    nodata: float | None = ...,
+    options: PolygonOptions | None = ...,
+    instances: bool = ...,
+    probs: Raster | None = ...,
+) -> gpd.GeoDataFrame: ...
+
+
+def polygonize(
+    raster: Raster,
+    out: str | Path | None = None,
+    *,
+    geobox: GeoBox | None = None,
+    nodata: float | None = None,
     options: PolygonOptions | None = None,
     instances: bool = False,
-    probs: str | Path | None = None,
+    probs: Raster | None = None,
+    layer: str | None = None,
     overwrite: bool = False,
-) -> PolygonizeResult:
+    append: bool = False,
+    fiboa: bool = False,
+) -> PolygonizeResult | gpd.GeoDataFrame:
     """Polygons of a raster's 4-connected regions of equal value; memory depends on its width only.
 
     Args:
-        raster: One band of integers. Pixels without data (nodata value, mask, alpha) belong to no
-            polygon. Class names come from the tag ``GEOCONVLORA_CLASSES`` where the file has it.
-        out: ``.gpkg``, ``.fgb``, ``.parquet`` or ``.geojson``.
+        raster: A file with one band of integers, a DataArray ``(y, x)`` that knows its place (as
+            rioxarray and odc-geo give it), or an array ``(H, W)`` with ``geobox``. Pixels without
+            data (nodata value, mask, alpha, NaN) belong to no polygon. Class names come from the
+            tag or attribute ``GEOCONVLORA_CLASSES`` where there is one.
+        out: ``.gpkg``, ``.fgb``, ``.parquet`` or ``.geojson``; None: nothing is written.
+        geobox: Grid of an array.
+        nodata: Value of an array that means 'no data'; of a DataArray, instead of its own.
         options: Simplification, smallest area, holes, classes.
         instances: Values number objects, 0 is none. An object that is not 4-connected becomes one
             polygon for each part.
-        probs: Probabilities on the same grid, for the column ``confidence``: one band of the
-            value's own probability, or a band for each class.
-        overwrite: Replace ``out`` if it exists.
+        probs: Probabilities on the same grid, for the columns of confidence: one band of the
+            value's own probability, or a band for each class. A file beside a file, an array
+            beside an array.
+        layer: Name of the layer; None: ``classes``, or ``objects`` with ``instances``.
+        overwrite: Replace ``out`` if it exists; with ``append`` only its layer.
+        append: Add to a GeoPackage that exists.
+        fiboa: Use fiboa's column names.
 
     Returns:
-        What was written.
+        What was written; without ``out`` the polygons themselves.
 
     Raises:
         SceneError: A raster that cannot be read, has no place or no integers, or does not fit.
         BandError: More than one band of values, or too few of probabilities.
-        ConfigError: A class that the raster does not have.
+        ConfigError: A class that the raster does not have, or arguments that do not go together.
         OutputError: ``out`` exists or cannot be written.
+
+    Warns:
+        UserWarning: The raster has no valid pixel.
 
     Example:
         >>> polygonize("classes.tif", "classes.gpkg").polygons  # doctest: +SKIP
         1204
+        >>> from affine import Affine
+        >>> grid = GeoBox((2, 2), Affine(10, 0, 500000, 0, -10, 5000000), "EPSG:32631")
+        >>> polygonize(np.array([[1, 1], [2, 2]]), geobox=grid)["class"].tolist()
+        ['class_1', 'class_2']
     """
     options = options or PolygonOptions()
-    out = check_target(out, overwrite=overwrite)
+    if out is not None:
+        out = check_target(out, overwrite=overwrite, append=append)
     with ExitStack() as stack:
         stack.enter_context(raster_environment())
-        source = stack.enter_context(open_dataset(str(raster)))
-        geobox = georeference(source, str(raster))
-        _check_labels(source, raster)
-        chance = None
-        if probs is not None:
-            chance = stack.enter_context(open_dataset(str(probs)))
-            _check_same_grid(source, chance)
-        names = _ClassNames({_OBJECT_CLASS: "object"} if instances else named_classes(source))
-        table = FeatureTable(
-            geobox,
-            scene=Path(raster).stem,
-            model=source.tags().get(MODEL_TAG, ""),
-            min_area_m2=options.min_area_m2 or 0.0,
-        )
-        wanted = _selection(source, names, options, instances=instances)
-        give = options.min_area_to == "neighbour" and options.min_area_m2
-        tracer = RegionTracer(
-            source.width,
-            simplify_px=options.simplify_px,
-            holes=Holes(options.fill_holes_m2, table.areas) if options.fill_holes_m2 else None,
-            slivers=Slivers(give, table.areas) if give else None,
-        )
-        layer = "objects" if instances else "classes"
-        class_id = _OBJECT_CLASS if instances else None
-        counts: Counter[str] = Counter()
-        area_m2, any_valid = 0.0, False
+        labels = _labels(stack, raster, geobox, nodata, probs)
+        polygons = _RasterPolygons(labels, options, instances=instances)
+        if out is None:
+            done = pa.concat_tables([SCHEMA.empty_table(), *polygons.tables()])
+            return to_frame(done, polygons.crs)
+        layer = layer or ("objects" if instances else "classes")
         writer = stack.enter_context(
-            PolygonWriter(out, table.crs, layer=layer, overwrite=overwrite, instances=instances)
+            PolygonWriter(
+                out,
+                polygons.crs,
+                layer=layer,
+                overwrite=overwrite,
+                append=append,
+                metadata=labels.origin.metadata(),
+                instances=instances,
+                colors=polygons.colors,
+                fiboa=fiboa,
+            )
         )
-
-        def write(regions: Regions) -> float:
-            rows = table.rows(regions, names, class_id=class_id, confidence=chance is not None)
-            counts.update(rows["class"])
-            writer.write(rows)
-            return float(rows["area_m2"].sum())
-
-        for window in _windows(source):
-            labels = _labels(source, window)
-            any_valid |= bool((labels != NOTHING).any())
-            weights = _weights(chance, labels, window, names, instances=instances)
-            area_m2 += write(tracer.feed(np.where(wanted(labels), labels, NOTHING), weights))
-        area_m2 += write(tracer.finish())
-    if not any_valid:
-        warnings.warn(f"{raster} has no valid pixel: {out} is empty", UserWarning, stacklevel=2)
+        for table in polygons.tables():
+            writer.write(table)
     return PolygonizeResult(
         path=out,
         layer=layer,
-        polygons=sum(counts.values()),
-        area_m2=area_m2,
-        classes=dict(sorted(counts.items())),
+        polygons=sum(polygons.counts.values()),
+        area_m2=polygons.area_m2,
+        classes=dict(sorted(polygons.counts.items())),
     )
 
 
-def _check_labels(source: DatasetReader, raster: str | Path) -> None:
-    values = [
-        index
-        for index, meaning in zip(source.indexes, source.colorinterp, strict=True)
-        if meaning != ColorInterp.alpha
-    ]
-    if values != [1]:
-        raise BandError(f"{raster} has {len(values)} bands: polygonize wants one band of class ids")
-    if not np.issubdtype(source.dtypes[0], np.integer):
-        raise SceneError(
-            f"{raster} holds {source.dtypes[0]}: polygonize wants integers (class or object ids)"
+class _RasterPolygons:
+    """Polygons of a raster, as it is read.
+
+    Attributes:
+        crs: Of the polygons.
+        colors: By class name.
+        counts: Polygons so far, by class name.
+        area_m2: Their area.
+    """
+
+    def __init__(self, labels: Labels, options: PolygonOptions, *, instances: bool) -> None:
+        self._labels, self._instances = labels, instances
+        self._names = _ClassNames({_OBJECT_CLASS: "object"} if instances else labels.listed)
+        self._table = FeatureTable(
+            labels.geobox, labels.origin, min_area_m2=options.min_area_m2 or 0.0
         )
+        self._wanted = _selection(labels, self._names, options, instances=instances)
+        limit = options.fill_holes_m2
+        give = options.min_area_to == "neighbour" and options.min_area_m2
+        self._tracer = RegionTracer(
+            labels.geobox.width,
+            simplify_px=options.simplify_px,
+            holes=Holes(limit, self._table.areas) if limit else None,
+            slivers=Slivers(give, self._table.areas) if give else None,
+        )
+        self.crs = self._table.crs
+        self.colors = {} if instances else labels.colors
+        self.counts: Counter[str] = Counter()
+        self.area_m2 = 0.0
+
+    def tables(self) -> Iterator[pa.Table]:
+        """Read the raster from top to bottom; yield polygons as they are complete."""
+        any_valid = False
+        for start, stop in _blocks(self._labels):
+            labels = self._labels.rows(start, stop)
+            any_valid |= bool((labels != NOTHING).any())
+            weights = np.zeros(labels.shape, np.float32)
+            if self._labels.has_chance:
+                chance = self._labels.chance(start, stop)
+                weights = _own_chance(chance, labels, self._names, instances=self._instances)
+            drawn = np.where(self._wanted(labels), labels, NOTHING)
+            yield self._described(self._tracer.feed(drawn, weights))
+        yield self._described(self._tracer.finish())
+        if not any_valid:
+            warnings.warn(
+                f"{self._labels.where} has no valid pixel: there are no polygons",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def _described(self, regions: Regions) -> pa.Table:
+        class_id = _OBJECT_CLASS if self._instances else None
+        table = self._table.rows(
+            regions, self._names, class_id=class_id, confidence=self._labels.has_chance
+        )
+        for one in table["class"].value_counts().to_pylist():
+            self.counts[one["values"]] += one["counts"]
+        self.area_m2 += float(np.sum(table["area_m2"].to_numpy()))
+        return table
 
 
-def _check_same_grid(source: DatasetReader, chance: DatasetReader) -> None:
-    same = (
-        source.shape == chance.shape
-        and source.crs == chance.crs
-        and source.transform.almost_equals(chance.transform, precision=1e-6)
-    )
-    if not same:
-        raise SceneError(
-            f"{chance.name} is not on the grid of {source.name}: size, CRS and origin must agree"
-        )
+def _labels(
+    stack: ExitStack,
+    raster: Raster,
+    geobox: GeoBox | None,
+    nodata: float | None,
+    probs: Raster | None,
+) -> Labels:
+    if isinstance(raster, (str, Path)):
+        if geobox is not None or nodata is not None:
+            raise ConfigError(f"{raster}: a file has its own grid and nodata value; leave them out")
+        if probs is not None and not isinstance(probs, (str, Path)):
+            raise ConfigError(f"{raster}: probabilities of a file are a file too")
+        return stack.enter_context(FileLabels(raster, probs))
+    if isinstance(probs, (str, Path)):
+        raise ConfigError(f"{probs}: probabilities of an array are an array too")
+    if isinstance(raster, np.ndarray):
+        if geobox is None:
+            raise ConfigError("an array does not know its place: give it with geobox")
+        return ArrayLabels(raster, geobox, nodata=nodata, probs=probs)
+    return labels_of_data_array(raster, geobox, nodata, probs)
+
+
+def _blocks(labels: Labels) -> Iterator[tuple[int, int]]:
+    height = labels.geobox.height
+    for start in range(0, height, _READ_ROWS):
+        yield start, min(start + _READ_ROWS, height)
 
 
 def _selection(
-    source: DatasetReader, names: _ClassNames, options: PolygonOptions, *, instances: bool
+    labels: Labels, names: _ClassNames, options: PolygonOptions, *, instances: bool
 ) -> Callable[[Ids], NDArray[np.bool_]]:
     """The test whether a label is to become a polygon."""
     if instances and options.classes is not None:
         raise ConfigError("classes cannot be chosen from a raster of objects (instances)")
     if options.classes is None:
         no_object = instances or names.get(0) == BACKGROUND
-        return lambda labels: (labels != 0) | (not no_object)
+        return lambda found: (found != 0) | (not no_object)
     listed: dict[int, str] = dict(names)
     if not listed:
-        for window in _windows(source):
-            found = np.unique(_labels(source, window))
+        for start, stop in _blocks(labels):
+            found = np.unique(labels.rows(start, stop))
             listed |= {int(value): names[int(value)] for value in found if value != NOTHING}
-    chosen = list(wanted_ids(listed, options.classes, source.name))
-    return lambda labels: np.isin(labels, chosen)
+    chosen = list(wanted_ids(listed, options.classes, labels.where))
+    return lambda found: np.isin(found, chosen)
 
 
-def _windows(source: DatasetReader) -> Iterator[Window]:
-    for row in range(0, source.height, _READ_ROWS):
-        yield Window(0, row, source.width, min(_READ_ROWS, source.height - row))
-
-
-@contextmanager
-def _reading(dataset: DatasetReader, window: Window) -> Iterator[None]:
-    """Failures to read become one error that names the file and the place."""
-    try:
-        yield
-    except RASTER_FAULTS as fault:
-        raise SceneError(
-            f"{dataset.name} cannot be read at rows {window.row_off} to "
-            f"{window.row_off + window.height - 1}: it is truncated or damaged ({reason(fault)})"
-        ) from fault
-
-
-def _labels(source: DatasetReader, window: Window) -> Ids:
-    with _reading(source, window):
-        values = source.read(1, window=window)
-        valid = source.read_masks(1, window=window) > 0
-    if values.dtype.itemsize == 8 and ((values > -NOTHING) | (values < NOTHING + 1))[valid].any():
-        raise SceneError(f"{source.name} holds values beyond 2**62: number them anew")
-    labels: Ids = np.where(valid, values.astype(np.int64), NOTHING)
-    return labels
-
-
-def _weights(
-    chance: DatasetReader | None,
-    labels: Ids,
-    window: Window,
-    names: _ClassNames,
-    *,
-    instances: bool,
+def _own_chance(
+    chance: NDArray[np.float32], labels: Ids, names: _ClassNames, *, instances: bool
 ) -> NDArray[np.float32]:
-    """``(h, W)`` probability of each pixel's own class, 0 where it has none."""
-    if chance is None:
-        return np.zeros(labels.shape, np.float32)
-    bands = 1 if instances else chance.count
-    if instances and chance.count > 1:
-        raise BandError(f"{chance.name} has {chance.count} bands: objects want one")
-    scale = np.asarray(chance.scales[:bands]).reshape(-1, 1, 1)
-    offset = np.asarray(chance.offsets[:bands]).reshape(-1, 1, 1)
-    with _reading(chance, window):
-        stored = chance.read(list(range(1, bands + 1)), window=window, masked=True)
-    values = (stored.filled(0) * scale + offset).astype(np.float32)
-    values = np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    """``(h, W)`` probability of each pixel's own class, from ``(bands, h, W)``."""
+    bands = len(chance)
+    if instances and bands > 1:
+        raise BandError(f"the probabilities have {bands} bands: objects want one")
     if bands == 1:
-        own: NDArray[np.float32] = values[0]
-        return own
+        only: NDArray[np.float32] = chance[0]
+        return only
     # Bands are in the order of class ids.
     ids = np.array(sorted(names) or range(bands))
     at = np.searchsorted(ids, labels).clip(0, len(ids) - 1)
     known = (ids[at] == labels) & (at < bands)
     if (~known & (labels != NOTHING)).any():
         missing = int(labels[~known & (labels != NOTHING)][0])
-        raise BandError(f"{chance.name} has {bands} bands: none is of class {missing}")
-    own = np.take_along_axis(values, np.where(known, at, 0)[None], axis=0)[0]
+        raise BandError(f"the probabilities have {bands} bands: none is of class {missing}")
+    own: NDArray[np.float32] = np.take_along_axis(chance, np.where(known, at, 0)[None], axis=0)[0]
     return own

@@ -6,16 +6,18 @@ from collections.abc import Iterable, Sequence
 
 import geopandas as gpd
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from geoconvlora.vector.classes import wanted_ids
-from geoconvlora.vector.features import FeatureTable
+from geoconvlora.vector.features import FeatureTable, Origin
 from geoconvlora.vector.holes import Holes
 from geoconvlora.vector.instances import InstanceStream, ObjectRows
 from geoconvlora.vector.options import PolygonOptions
 from geoconvlora.vector.parts import NOTHING
 from geoconvlora.vector.regions import BLOCK_ROWS, Regions, RegionTracer
+from geoconvlora.vector.schema import to_frame
 from geoconvlora.vector.slivers import Slivers
 from geoconvlora.weights.card import ClassInfo, InstanceRule
 
@@ -30,6 +32,8 @@ class MapPolygons:
         options: What the user asked for.
         scene: Name of the scene, an attribute of every polygon.
         model: Name of the model, likewise.
+        model_sha256: Of the model's file, likewise; empty: not known.
+        date: When the scene was taken, ISO 8601, likewise; empty: not known.
         block_rows: Rows that are worked on at a time.
         extent: Rows and columns to which the grid's last, partial ones reach; None: whole ones.
 
@@ -61,6 +65,8 @@ class MapPolygons:
         options: PolygonOptions,
         scene: str,
         model: str,
+        model_sha256: str = "",
+        date: str = "",
         block_rows: int = BLOCK_ROWS,
         extent: tuple[float, float] | None = None,
     ) -> None:
@@ -74,8 +80,7 @@ class MapPolygons:
             minimum = 0.0 if rule is None else rule.min_area_m2
         self._table = FeatureTable(
             geobox,
-            scene=scene,
-            model=model,
+            Origin(scene, date, model, model_sha256),
             min_area_m2=minimum,
             min_confidence=0.0 if rule is None else rule.min_extent,
         )
@@ -105,6 +110,14 @@ class MapPolygons:
         Returns:
             Polygons with the columns of the schema, maybe none.
         """
+        return to_frame(self.feed_table(probabilities, valid), self._table.crs)
+
+    def finish(self) -> gpd.GeoDataFrame:
+        """Return the polygons that were still open; nothing may be fed afterwards."""
+        return to_frame(self.finish_table(), self._table.crs)
+
+    def feed_table(self, probabilities: NDArray[np.float32], valid: NDArray[np.bool_]) -> pa.Table:
+        """Do as :meth:`feed`, but give an Arrow table, as files are made of."""
         if self._objects is not None:
             return self._rows(self._trace(self._objects.feed(probabilities, valid)))
         best = probabilities.argmax(axis=0)
@@ -112,8 +125,8 @@ class MapPolygons:
         drawn = valid & np.isin(best, list(self._wanted))
         return self._rows([self._tracer.feed(np.where(drawn, best, NOTHING), weight)])
 
-    def finish(self) -> gpd.GeoDataFrame:
-        """Return the polygons that were still open; nothing may be fed afterwards."""
+    def finish_table(self) -> pa.Table:
+        """Do as :meth:`finish`, but give an Arrow table."""
         done = [] if self._objects is None else self._trace(self._objects.finish())
         return self._rows([*done, self._tracer.finish()])
 
@@ -124,6 +137,6 @@ class MapPolygons:
             done.append(self._tracer.feed(block.labels, block.extent))
         return done
 
-    def _rows(self, regions: list[Regions]) -> gpd.GeoDataFrame:
+    def _rows(self, regions: list[Regions]) -> pa.Table:
         class_id = None if self._rule is None else self._rule.interior
         return self._table.rows(Regions.join(regions), self._names, class_id=class_id)

@@ -4,46 +4,66 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import geopandas as gpd
-import numpy as np
-import pandas as pd
-import pyogrio
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyproj
 from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError, GeometryError
 
 from geoconvlora.errors import OutputError
 from geoconvlora.naming import check_name_length
 from geoconvlora.scenes.environment import vector_environment
-from geoconvlora.vector.features import COLUMNS, empty_layer
+from geoconvlora.vector import fiboa as field_boundaries
+from geoconvlora.vector.geopackage import copy_of, find_layer
+from geoconvlora.vector.schema import BBOX, GEOMETRY, SCHEMA, to_table
+from geoconvlora.vector.sinks import GdalSink, ParquetSink, Sink
+from geoconvlora.vector.styles import add_default_style, qml
 
 SUFFIXES = (".gpkg", ".fgb", ".parquet", ".geojson")
 
-_FAILURES = (OSError, DataSourceError, DataLayerError, FeatureError, GeometryError, CRSError)
-_CHUNK_ROWS = 8192
+_FAILURES = (
+    OSError,
+    DataSourceError,
+    DataLayerError,
+    FeatureError,
+    GeometryError,
+    CRSError,
+    pa.ArrowException,
+    sqlite3.Error,
+)
+_BATCH_ROWS = 16384
 
 
-def check_target(path: str | Path, *, overwrite: bool = False) -> Path:
+def check_target(path: str | Path, *, overwrite: bool = False, append: bool = False) -> Path:
     """Refuse early what could not be written at the end.
 
+    Args:
+        path: The file.
+        overwrite: It may be replaced.
+        append: It may be a GeoPackage that is added to.
+
     Raises:
-        OutputError: Unknown suffix, too long a name, a file that exists already, or a folder that
-            is missing or cannot be written.
+        OutputError: Unknown suffix, too long a name, a file that exists already or cannot be
+            added to, or a folder that is missing or cannot be written.
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise OutputError(f"{path}: polygons are written as {' '.join(SUFFIXES)}")
-    if path.suffix.lower() == ".parquet":
-        _need_pyarrow(path)
+    if append and path.suffix.lower() != ".gpkg":
+        raise OutputError(f"{path}: only a GeoPackage (.gpkg) can be added to")
     check_name_length(path)
     if path.is_dir():
         raise OutputError(f"{path} is a folder: give the name of a file")
-    if path.exists() and not overwrite:
+    if path.exists() and not (overwrite or append):
         raise OutputError(f"{path} exists already: replace it with --overwrite (overwrite=True)")
+    _refuse_if_in_use(path)
     if not path.parent.is_dir():
         raise OutputError(f"{path}: the folder {path.parent} does not exist; make it first")
     if not os.access(path.parent, os.W_OK | os.X_OK):
@@ -51,19 +71,37 @@ def check_target(path: str | Path, *, overwrite: bool = False) -> Path:
     return path
 
 
+def _refuse_if_in_use(path: Path) -> None:
+    """Refuse to replace a GeoPackage beside which SQLite keeps changes that are not yet in it.
+
+    They would be read into the new file, which they do not belong to.
+    """
+    changes = path.with_name(f"{path.name}-wal")
+    if changes.exists() and changes.stat().st_size:
+        raise OutputError(
+            f"{path} is in use by another program, such as QGIS: close it there first "
+            f"(it keeps changes in {changes.name})"
+        )
+
+
 class PolygonWriter:
     """Writes one layer of polygons; the file appears when the ``with`` block ends without error.
 
-    The suffix decides the format: ``.gpkg`` (with spatial index), ``.fgb``, ``.parquet``
-    (GeoParquet 1.1), ``.geojson`` (RFC 7946: longitude and latitude on WGS 84).
+    The suffix decides the format: ``.gpkg`` (with spatial index and a style for QGIS), ``.fgb``,
+    ``.parquet`` (GeoParquet 1.1), ``.geojson`` (RFC 7946: longitude and latitude on WGS 84, cut
+    in two at the antimeridian). Memory does not depend on how many there are.
 
     Args:
         path: The file.
         crs: CRS of the polygons, anything that pyproj understands.
         layer: Name of the layer where the format has one.
-        overwrite: Replace a file that exists.
+        overwrite: Replace a file that exists; with ``append`` only its layer of this name.
+        append: Add to a GeoPackage that exists: rows to its layer of this name, with ids going on
+            where they end there, or a new layer. Until all is written the file stays as it was.
         metadata: Kept with the layer in a GeoPackage and in the header of a GeoParquet.
         instances: The polygons are objects, not regions of classes.
+        colors: ``#rrggbb`` by class name, for the style.
+        fiboa: Use the column names of :mod:`geoconvlora.vector.fiboa`.
 
     Raises:
         OutputError: The file cannot be written; then nothing is left of it.
@@ -80,38 +118,62 @@ class PolygonWriter:
         *,
         layer: str,
         overwrite: bool = False,
-        metadata: dict[str, str] | None = None,
+        append: bool = False,
+        metadata: Mapping[str, str] | None = None,
         instances: bool = True,
+        colors: Mapping[str, str] | None = None,
+        fiboa: bool = False,
     ) -> None:
-        self.path = check_target(path, overwrite=overwrite)
+        self.path = check_target(path, overwrite=overwrite, append=append)
         self.layer = layer
         self.count = 0
-        self._schema = empty_layer(crs)
-        self._waiting: list[gpd.GeoDataFrame] = []
+        self._crs = pyproj.CRS(crs)
+        self._fiboa = fiboa
+        self._schema = field_boundaries.SCHEMA if fiboa else SCHEMA
+        self._colors = dict(colors or {})
+        self._classes = dict.fromkeys(self._colors)
         self._metadata = {
             "task": "instances" if instances else "classes",
             **(metadata or {}),
+            **({"classes": json.dumps(self._colors)} if self._colors else {}),
+            **(field_boundaries.collection(layer) if fiboa else {}),
         }
-        stem = f".{self.path.name}.{os.getpid()}.part"
-        self._draft = self.path.with_name(f"{stem}.gpkg")
-        self._converted = self.path.with_name(f"{stem}.final{self.path.suffix.lower()}")
+        self._suffix = self.path.suffix.lower()
+        self._draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.part{self._suffix}")
+        self._into = append and self.path.exists()
+        self._keep_rows = self._into and not overwrite
+        self._first_id = 0
+        self._waiting = SCHEMA.empty_table()
+        self._sink: Sink | None = None
+        # GDAL's settings are the whole process's: here, where writers are nested, and not in the
+        # threads that write, which end in any order.
+        self._environment = ExitStack()
 
     def __enter__(self) -> Self:
         try:
+            self._environment.enter_context(vector_environment())
             with self._mended():
-                self._append(self._schema, append=False)
+                self._sink = self._opened()
         except BaseException:
             self._clear()
             raise
         return self
 
-    def write(self, polygons: gpd.GeoDataFrame) -> None:
-        """Append polygons, which have the columns of the schema."""
+    def write(self, polygons: pa.Table | gpd.GeoDataFrame) -> None:
+        """Append polygons.
+
+        Args:
+            polygons: An Arrow table with the columns of
+                :data:`geoconvlora.vector.schema.SCHEMA`, or a GeoDataFrame with those of
+                ``COLUMNS``.
+        """
         if not len(polygons):
             return
-        self.count += len(polygons)
-        self._waiting.append(polygons[[*COLUMNS, "geometry"]])
-        self._flush(_CHUNK_ROWS)
+        table = polygons if isinstance(polygons, pa.Table) else to_table(polygons)
+        self.count += len(table)
+        self._classes |= dict.fromkeys(pc.unique(table["class"]).to_pylist())
+        self._waiting = pa.concat_tables([self._waiting, table])
+        self._flush(_BATCH_ROWS)
 
     def __exit__(
         self,
@@ -127,82 +189,71 @@ class PolygonWriter:
         finally:
             self._clear()
 
-    def _flush(self, at_least: int) -> None:
-        """Write in chunks of one size, so that the file does not tell how it was fed."""
-        while sum(map(len, self._waiting)) >= at_least:
-            waiting = pd.concat(self._waiting, ignore_index=True)
-            self._waiting = [waiting.iloc[_CHUNK_ROWS:]]
-            with self._mended():
-                self._append(waiting.iloc[:_CHUNK_ROWS], append=True)
+    def _opened(self) -> Sink:
+        if self._suffix == ".parquet":
+            return ParquetSink(self._draft, self._schema, self._crs, self._metadata)
+        settings: dict[str, object] = {"layer": self.layer, "crs": self._crs.to_wkt()}
+        if self._suffix in (".geojson", ".fgb"):
+            settings["DESCRIPTION"] = json.dumps(self._metadata)
+        if self._suffix == ".geojson":
+            return GdalSink(self._draft, self._schema, "GeoJSON", **settings, RFC7946="YES")
+        settings["SPATIAL_INDEX"] = "YES"
+        if self._suffix == ".fgb":
+            return GdalSink(self._draft, self._schema, "FlatGeobuf", **settings)
+        if self._into:
+            copy_of(self.path, self._draft)
+            if self._keep_rows and self._continues():
+                del settings["SPATIAL_INDEX"]
+                return GdalSink(self._draft, self._schema, "GPKG", **settings, append=True)
+        settings["layer_metadata"] = self._metadata
+        return GdalSink(self._draft, self._schema, "GPKG", **settings)
 
-    def _append(self, polygons: gpd.GeoDataFrame, *, append: bool) -> None:
-        first = {} if append else {"layer_metadata": self._metadata, "SPATIAL_INDEX": "YES"}
-        with vector_environment():
-            pyogrio.write_dataframe(
-                polygons,
-                self._draft,
-                layer=self.layer,
-                driver="GPKG",
-                geometry_type="Polygon",
-                append=append,
-                **first,
+    def _continues(self) -> bool:
+        """Whether rows go to a layer that is there; if so, it must take them."""
+        found = find_layer(self._draft, self.layer)
+        self._keep_rows = found is not None
+        if found is None:
+            return False
+        columns = [name for name in self._schema.names if name not in (GEOMETRY, BBOX)]
+        missing = [name for name in columns if name not in found.columns]
+        if missing:
+            raise OutputError(
+                f"{self.path}: its layer '{self.layer}' has no column {missing[0]!r}: "
+                "choose another layer, or replace this one (overwrite=True with append=True)"
             )
+        if not found.has_crs(self._crs):
+            raise OutputError(
+                f"{self.path}: its layer '{self.layer}' has another CRS than {self._crs.name}: "
+                "choose another layer"
+            )
+        self._first_id = found.last_id
+        return True
+
+    def _flush(self, at_least: int) -> None:
+        """Write in batches of one size, so that the file does not tell how it was fed."""
+        assert self._sink is not None, "used as a context manager"
+        while len(self._waiting) >= at_least:
+            table = self._waiting.slice(0, _BATCH_ROWS)
+            self._waiting = self._waiting.slice(_BATCH_ROWS)
+            if self._first_id:
+                table = table.set_column(0, SCHEMA.field("id"), pc.add(table["id"], self._first_id))
+            if self._fiboa:
+                table = field_boundaries.as_fiboa(table)
+            with self._mended():
+                self._sink.write(table.combine_chunks().to_batches()[0])
 
     def _publish(self) -> None:
-        suffix = self.path.suffix.lower()
-        final = self._draft if suffix == ".gpkg" else self._converted
-        if suffix == ".parquet":
-            self._to_parquet()
-        elif suffix != ".gpkg":
-            self._convert("FlatGeobuf" if suffix == ".fgb" else "GeoJSON")
-        with final.open("rb") as written:
+        assert self._sink is not None, "used as a context manager"
+        self._sink.close()
+        self._sink = None
+        if self._suffix == ".gpkg" and not self._keep_rows:
+            column = "determination_method" if self._fiboa else "class"
+            shown = ["auto-imagery"] if self._fiboa else [str(name) for name in self._classes]
+            add_default_style(self._draft, self.layer, qml(column, shown, self._colors))
+        with self._draft.open("rb") as written:
             os.fsync(written.fileno())
-        final.replace(self.path)
-
-    def _convert(self, driver: str) -> None:
-        options = {"RFC7946": "YES"} if driver == "GeoJSON" else {"SPATIAL_INDEX": "YES"}
-        with pyogrio.open_arrow(
-            self._draft, layer=self.layer, use_pyarrow=False, batch_size=_CHUNK_ROWS
-        ) as (meta, stream):
-            pyogrio.write_arrow(
-                stream,
-                self._converted,
-                layer=self.layer,
-                driver=driver,
-                geometry_name=meta["geometry_name"] or "wkb_geometry",
-                geometry_type="Polygon",
-                crs=meta["crs"],
-                **options,
-            )
-
-    def _to_parquet(self) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        with pyogrio.open_arrow(
-            self._draft, layer=self.layer, use_pyarrow=True, batch_size=_CHUNK_ROWS
-        ) as (meta, reader):
-            geometry = reader.schema.get_field_index(meta["geometry_name"] or "wkb_geometry")
-            fields = [pa.field(f.name, f.type) for f in reader.schema]
-            fields[geometry] = pa.field("geometry", pa.binary())
-            header = {"geo": json.dumps(self._geo_header()), **self._metadata}
-            schema = pa.schema(fields, metadata=header)
-            with pq.ParquetWriter(self._converted, schema, compression="zstd") as parquet:
-                for batch in reader:
-                    parquet.write_batch(pa.RecordBatch.from_arrays(batch.columns, schema=schema))
-
-    def _geo_header(self) -> dict[str, object]:
-        """The ``geo`` entry of GeoParquet 1.1."""
-        column: dict[str, object] = {
-            "encoding": "WKB",
-            "geometry_types": ["Polygon"],
-            "crs": self._schema.crs.to_json_dict(),
-            "orientation": "counterclockwise",
-        }
-        if self.count:
-            bounds = pyogrio.read_info(self._draft, layer=self.layer)["total_bounds"]
-            column["bbox"] = [float(b) for b in np.asarray(bounds)]
-        return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
+        _refuse_if_in_use(self.path)
+        self._draft.replace(self.path)
 
     @contextmanager
     def _mended(self) -> Iterator[None]:
@@ -215,15 +266,13 @@ class PolygonWriter:
             ) from error
 
     def _clear(self) -> None:
-        for path in (self._draft, self._converted):
-            for rest in ("", "-journal", "-wal", "-shm"):
-                Path(f"{path}{rest}").unlink(missing_ok=True)
-
-
-def _need_pyarrow(path: Path) -> None:
-    try:
-        import pyarrow.parquet  # noqa: F401
-    except ImportError as error:
-        raise OutputError(
-            f"{path}: GeoParquet needs pyarrow; install it (pip install pyarrow) or write .gpkg"
-        ) from error
+        if self._sink is not None:
+            with suppress(*_FAILURES):
+                self._sink.abort()
+            self._sink = None
+        self._environment.close()
+        with suppress(FileNotFoundError):
+            # GDAL and SQLite put files of their own beside it.
+            for left in list(self.path.parent.iterdir()):
+                if left.name.startswith(self._draft.stem):
+                    left.unlink(missing_ok=True)

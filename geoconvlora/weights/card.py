@@ -91,6 +91,8 @@ class InstanceRule(Frozen):
     """Standard deviation of the Gaussian that smooths the boundary, in pixels of the model."""
     extent_threshold: float = 0.5
     """Objects grow where P(interior) + P(boundary) exceeds this."""
+    reach_px: int = Field(default=64, ge=1, le=254)
+    """Steps, from pixel to neighbouring pixel, that an object grows from where it starts."""
     min_extent: float = 0.0
     """Objects whose mean P(interior) + P(boundary) is lower are dropped."""
     min_area_m2: float = 0.0

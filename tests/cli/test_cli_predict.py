@@ -32,6 +32,7 @@ def test_scene_becomes_polygons_classes_and_probabilities(run, scene, model_file
     result = json.loads(done.stdout)
     layer = gpd.read_file(tmp_path / "map.gpkg")
     assert len(layer) == result["polygons"]
+    assert set(layer["model_sha256"]) == {sha256_of(model_file)}
     assert result["valid_fraction"] == 1 - 20 * 50 / 8000
     with rasterio.open(tmp_path / "map.tif") as classes, rasterio.open(tmp_path / "p.tif") as probs:
         valid = classes.read(1) != 255

@@ -159,6 +159,14 @@ def test_polygons_of_patches_have_their_area(make_model, write_scene, tmp_path) 
     assert result.area_m2["crop"] == pytest.approx(crop.area_m2.sum())
 
 
+def test_polygons_tell_when_their_scene_was_taken(make_model, write_scene, tmp_path) -> None:
+    scene = write_scene(np.full((3, 64, 64), 10, np.uint8))
+    with rasterio.open(scene, "r+") as dataset:
+        dataset.update_tags(TIFFTAG_DATETIME="2023:06:15 10:30:21")
+    predict(scene, tmp_path / "c.gpkg", model=make_model())
+    assert set(gpd.read_file(tmp_path / "c.gpkg")["date"]) == {"2023-06-15T10:30:21"}
+
+
 def test_instances_become_one_polygon_each(make_model, write_scene, tmp_path) -> None:
     values = np.full((3, 64, 64), 10, np.uint8)
     values[0] = 200

@@ -3,10 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy import ndimage
-from skimage.measure import label
-from skimage.segmentation import watershed
 
-from geoconvlora.vector.basins import BasinStream, basins
+from geoconvlora.vector.basins import BasinStream
 from geoconvlora.vector.instances import InstanceStream
 from geoconvlora.vector.parts import NOTHING
 from geoconvlora.weights.card import InstanceRule
@@ -31,9 +29,9 @@ def _landscape(seed: int, height: int, width: int, fields: int):
     return stacked, distance.argmin(axis=0)
 
 
-def _stream(probabilities, valid, feed_rows, *, block_rows=16, halo_rows=16, rule=RULE):
+def _stream(probabilities, valid, feed_rows, *, block_rows=16, basin_rows=512, rule=RULE):
     """All final rows, earlier numbers brought up to date."""
-    stream = InstanceStream(valid.shape[1], rule, block_rows=block_rows, halo_rows=halo_rows)
+    stream = InstanceStream(valid.shape[1], rule, block_rows=block_rows, basin_rows=basin_rows)
     blocks = []
     for row in range(0, len(valid), feed_rows):
         upto = slice(row, row + feed_rows)
@@ -65,22 +63,39 @@ def test_objects_do_not_depend_on_feed_heights(feed_rows):
     np.testing.assert_array_equal(whole, _stream(probabilities, valid, feed_rows))
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_blocks_give_the_watershed_of_the_whole_raster(seed):
-    probabilities, _ = _landscape(seed, 120, 60, 25)
-    valid = np.ones((120, 60), bool)
-    (rows,) = _basin_rows(probabilities, valid, block_rows=200)
-    seeds = label(rows.seeds, connectivity=1)
-    whole = watershed(rows.heights, seeds, connectivity=1, mask=rows.inside)
-    blocks = _stream(probabilities, valid, 120, block_rows=24, halo_rows=24)
-    np.testing.assert_array_equal(blocks == NOTHING, whole == 0)
-    # Plateaus are shared out by the order of the queue, which a block's line may change.
-    agreeing = sum(
-        np.unique(blocks[whole == one], return_counts=True)[1].max()
-        for one in range(1, whole.max() + 1)
-    )
-    assert len(np.unique(blocks)) == len(np.unique(whole))
-    assert agreeing >= 0.99 * (whole > 0).sum()
+def _rough(seed: int, height: int, width: int):
+    """Probabilities without any structure, in few levels, so that nearly everything is a tie."""
+    rng = np.random.default_rng(seed)
+    smooth = ndimage.gaussian_filter(rng.normal(size=(height, width)), rng.uniform(0.5, 2))
+    boundary = np.round(np.clip(smooth / smooth.std() * 0.2 + 0.4, 0, 0.9), 1)
+    background = np.where(rng.random((height, width)) < 0.05, 0.9, 0.1)
+    interior = np.maximum(1 - boundary - background, 0)
+    return np.stack([background, interior, boundary]).astype(np.float32)
+
+
+@pytest.mark.parametrize("block_rows", [1, 7, 20, 64])
+@pytest.mark.parametrize("reach", [1, 3, 12, 64])
+@pytest.mark.parametrize("seed", range(3))
+def test_bands_of_any_height_give_the_objects_of_the_whole_raster(seed, reach, block_rows):
+    rough = _rough(seed, 90, 23)
+    valid = np.random.default_rng(seed).random((90, 23)) < 0.97
+    rule = RULE.model_copy(update={"reach_px": reach, "smoothing": 0.0, "seed_depth": 0.25})
+    whole = _stream(rough, valid, 90, block_rows=90, basin_rows=24, rule=rule)
+    assert len(np.unique(whole)) > 3
+    bands = _stream(rough, valid, 11, block_rows=block_rows, basin_rows=24, rule=rule)
+    np.testing.assert_array_equal(bands == NOTHING, whole == NOTHING)
+    assert _same_partition(whole, bands)
+
+
+def test_objects_grow_no_further_than_the_rule_says():
+    probabilities = np.zeros((3, 5, 60), np.float32)
+    probabilities[2] = 0.6
+    probabilities[1] = 0.4
+    probabilities[:, :, 0] = [[0], [1], [0]]
+    rule = RULE.model_copy(update={"smoothing": 0.0, "reach_px": 20})
+    labels = _stream(probabilities, np.ones((5, 60), bool), 5, rule=rule)
+    assert (labels[:, :21] == 1).all()
+    assert (labels[:, 21:] == NOTHING).all()
 
 
 def test_objects_find_the_true_fields():
@@ -95,7 +110,7 @@ def test_objects_find_the_true_fields():
 def test_an_object_over_many_blocks_is_one():
     probabilities = np.zeros((3, 200, 12), np.float32)
     probabilities[1, :, 2:10] = 0.9
-    labels = _stream(probabilities, np.ones((200, 12), bool), 11, block_rows=16, halo_rows=4)
+    labels = _stream(probabilities, np.ones((200, 12), bool), 11, block_rows=16)
     assert len(np.unique(labels[:, 2:10])) == 1
 
 
@@ -103,7 +118,7 @@ def test_arms_that_join_far_below_are_one_object():
     probabilities = np.zeros((3, 100, 9), np.float32)
     probabilities[1, :, [1, 2, 6, 7]] = 0.9
     probabilities[1, 95:, 1:8] = 0.9
-    labels = _stream(probabilities, np.ones((100, 9), bool), 100, block_rows=16, halo_rows=8)
+    labels = _stream(probabilities, np.ones((100, 9), bool), 100, block_rows=16)
     assert len(np.unique(labels[probabilities[1] > 0])) == 1
 
 
@@ -148,18 +163,3 @@ def test_basins_are_those_of_the_whole_raster(seed):
     for name in ("heights", "inside", "seeds", "extent"):
         joined = np.concatenate([getattr(rows, name) for rows in blocks])
         np.testing.assert_array_equal(joined, getattr(whole, name))
-
-
-def test_basins_are_minima_of_the_filled_landscape():
-    heights = np.array([[9, 1, 3, 2, 60, 40, 40, 255, 255, 7]], np.uint8)
-    found = basins(heights, 10)
-    assert found.tolist() == [[1, 1, 1, 1, 0, 1, 1, 0, 0, 1]]
-    assert basins(heights, 25).tolist() == [[1, 1, 1, 1, 0, 0, 0, 0, 0, 1]]
-
-
-def test_labels_partition_equally_for_other_halos():
-    probabilities, _ = _landscape(5, 90, 50, 15)
-    valid = np.ones((90, 50), bool)
-    rule = RULE.model_copy(update={"seed_depth": 0.3})
-    near = _stream(probabilities, valid, 90, block_rows=90, rule=rule)
-    assert _same_partition(near, _stream(probabilities, valid, 90, block_rows=1000, rule=rule))

@@ -4,8 +4,10 @@ import numpy as np
 import pyproj
 import pytest
 import shapely
+from affine import Affine
 
 from geoconvlora.vector.measure import Ruler
+from geoconvlora.vector.scale import placed
 
 SHAPE = shapely.Polygon(
     [(0, 0), (50, 0), (55, 20), (30, 50), (0, 50)], [[(10, 10), (10, 20), (20, 20)]]
@@ -75,6 +77,42 @@ def test_another_body_is_measured_on_its_own_ellipsoid():
     moon = pyproj.CRS("+proj=eqc +a=1737400 +b=1737400 +units=m +no_defs")
     area_m2, _ = Ruler(moon).measure(np.array([shapely.box(0, 0, 1000, 1000)]))
     assert area_m2[0] == pytest.approx(1e6, rel=1e-4)
+
+
+@pytest.mark.parametrize("affine", [(1, 0, -1), (0.8, 0.6, -0.8)], ids=["north-up", "rotated"])
+@pytest.mark.parametrize("place", [*PLACES, "around the pole"])
+def test_polygons_in_pixels_agree_with_geographiclib(place, affine):
+    epsg, x, y, size = PLACES.get(place, (3031, -900, 1500, 10))
+    across, skewed, down = affine
+    grid = Affine(size * across, size * skewed, x, size * skewed, size * down, y)
+    crs = pyproj.CRS(epsg)
+    pixels = np.array(
+        [
+            shapely.transform(SHAPE, lambda xy, i=i: xy * (0.3 + i % 3) + [i * 40, i * 17 % 160])
+            for i in range(12)
+        ]
+    )
+    _, xy, (rings, parts) = shapely.to_ragged_array(pixels)
+    area_m2, perimeter_m = Ruler(crs, grid).measure_pixels(xy, rings, parts)
+    for i, polygon in enumerate(pixels):
+        on_map = shapely.transform(
+            polygon, lambda xy: np.stack(placed(grid, xy[:, 0], xy[:, 1]), axis=1)
+        )
+        expected_area_m2, expected_perimeter_m = _reference(crs, on_map)
+        assert area_m2[i] == pytest.approx(expected_area_m2, rel=5e-5)
+        assert perimeter_m[i] == pytest.approx(expected_perimeter_m, rel=1e-6)
+
+
+def test_measures_in_pixels_do_not_depend_on_the_company():
+    grid = Affine(10, 0, 300000, 0, -10, 6500000)
+    ruler = Ruler(pyproj.CRS(32733), grid)
+    moved = [shapely.transform(SHAPE, lambda xy, i=i: xy + i * 333.0) for i in range(9)]
+    _, xy, (rings, parts) = shapely.to_ragged_array(np.array(moved))
+    together = ruler.measure_pixels(xy, rings, parts)
+    for i, polygon in enumerate(moved):
+        _, xy, (rings, parts) = shapely.to_ragged_array(np.array([polygon]))
+        alone = ruler.measure_pixels(xy, rings, parts)
+        assert (together[0][i], together[1][i]) == (alone[0][0], alone[1][0])
 
 
 def test_no_polygons_measure_nothing():

@@ -235,6 +235,15 @@ def test_command_prints_what_it_wrote_as_json(write_raster, tmp_path):
     assert said["polygons"] == len(gpd.read_file(tmp_path / "o.fgb"))
 
 
+def test_command_appends_a_layer_of_field_boundaries(write_raster, tmp_path):
+    arguments = [str(write_raster(_classes())), "-o", str(tmp_path / "o.gpkg"), "--append"]
+    for more in (["--layer", "map"], ["--layer", "fields", "--fiboa"], ["--layer", "map"]):
+        assert CliRunner().invoke(_app(), [*arguments, *more]).exit_code == 0
+    once = polygonize(write_raster(_classes()), tmp_path / "p.gpkg").polygons
+    assert len(gpd.read_file(tmp_path / "o.gpkg", layer="map")) == 2 * once
+    assert "determination_method" in gpd.read_file(tmp_path / "o.gpkg", layer="fields")
+
+
 def test_vector_never_imports_torch():
     code = "import geoconvlora.vector, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

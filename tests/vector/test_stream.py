@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from geoconvlora.errors import ConfigError, SceneError
 from geoconvlora.vector import MapPolygons, PolygonOptions
-from geoconvlora.vector.features import COLUMNS
+from geoconvlora.vector.schema import COLUMNS
 from geoconvlora.weights.card import ClassInfo, InstanceRule
 
 CLASSES = tuple(

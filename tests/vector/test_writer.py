@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import geopandas as gpd
@@ -13,7 +14,7 @@ import shapely
 from geoconvlora.errors import OutputError
 from geoconvlora.naming import MAX_NAME_BYTES
 from geoconvlora.vector import PolygonWriter
-from geoconvlora.vector.features import COLUMNS
+from geoconvlora.vector.schema import COLUMNS
 
 CRS = "EPSG:32631"
 FORMATS = [".gpkg", ".fgb", ".geojson", ".parquet"]
@@ -27,8 +28,12 @@ def _polygons(count: int = 3) -> gpd.GeoDataFrame:
         "area_m2": np.arange(count) * 100.5,
         "perimeter_m": np.arange(count) * 40.25,
         "confidence": [float("nan") if i == 1 else 0.5 for i in range(count)],
+        "min_confidence": [float("nan") if i == 1 else 0.25 for i in range(count)],
+        "valid_share": np.linspace(0.5, 1, count),
         "scene": ["s"] * count,
+        "date": ["2023-06-15T10:30:21Z"] * count,
         "model": ["m"] * count,
+        "model_sha256": ["ab12"] * count,
     }
     boxes = [shapely.box(500000 + i * 10, 5e6, 500010 + i * 10, 5000010) for i in range(count)]
     return gpd.GeoDataFrame(pd.DataFrame(values).astype(COLUMNS), geometry=np.array(boxes), crs=CRS)
@@ -42,7 +47,10 @@ def _write(path: Path, *tables: gpd.GeoDataFrame, **settings: object) -> Path:
 
 
 def _read(path: Path) -> gpd.GeoDataFrame:
-    return gpd.read_parquet(path) if path.suffix == ".parquet" else gpd.read_file(path)
+    if path.suffix == ".parquet":
+        return gpd.read_parquet(path)
+    # GDAL reads dates of GeoJSON, which has no type for them, as moments unless told otherwise.
+    return gpd.read_file(path, **({"DATE_AS_STRING": "YES"} if path.suffix == ".geojson" else {}))
 
 
 def _left_over(folder: Path) -> list[str]:
@@ -95,7 +103,7 @@ def test_geopackage_has_index_types_and_metadata(tmp_path):
     info = pyogrio.read_info(path, layer="fields")
     assert info["geometry_type"] == "Polygon"
     assert info["layer_metadata"] == {"model": "m", "task": "classes"}
-    kinds = ["OFTInteger64", "OFTString", "OFTInteger64", *["OFTReal"] * 3, *["OFTString"] * 2]
+    kinds = ["OFTInteger64", "OFTString", "OFTInteger64", *["OFTReal"] * 5, *["OFTString"] * 4]
     assert info["ogr_types"] == kinds
     with sqlite3.connect(path) as database:
         (count,) = database.execute("select count(*) from rtree_fields_geom").fetchone()
@@ -110,6 +118,20 @@ def test_bytes_do_not_depend_on_how_polygons_were_fed(tmp_path):
     pieces = [polygons[i : i + 7] for i in range(0, 50, 7)]
     many = _write(tmp_path / "many.gpkg", polygons[:0], *pieces)
     assert one.read_bytes() == many.read_bytes()
+
+
+def test_files_written_together_do_not_tell_the_time(tmp_path):
+    before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
+    names = ["a.gpkg", "b.gpkg", "c.gpkg"]
+    with ExitStack() as stack:
+        for name in names:
+            writer = PolygonWriter(tmp_path / name, CRS, layer="fields")
+            stack.enter_context(writer).write(_polygons())
+    assert len({(tmp_path / name).read_bytes() for name in names}) == 1
+    with closing(sqlite3.connect(tmp_path / "c.gpkg")) as database:
+        changes = database.execute("SELECT last_change FROM gpkg_contents").fetchall()
+    assert set(changes) == {("1970-01-01T00:00:00.000Z",)}
+    assert pyogrio.get_gdal_config_option("OGR_CURRENT_DATE") == before
 
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".fgb"])

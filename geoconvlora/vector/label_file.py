@@ -1,0 +1,109 @@
+"""Labels of a raster's file, read as they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from rasterio.enums import ColorInterp
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from geoconvlora.errors import BandError, SceneError
+from geoconvlora.scenes.date import acquisition_date
+from geoconvlora.scenes.opening import RASTER_FAULTS, georeference, open_dataset, reason
+from geoconvlora.vector.labels import Chance, Labels, as_labels, finite
+from geoconvlora.vector.parts import Ids
+
+
+class FileLabels(Labels):
+    """Labels of a raster file, read as they are asked for; a context manager.
+
+    Args:
+        raster: One band of integers with a place on the Earth.
+        probs: A raster of probabilities on the same grid.
+
+    Raises:
+        SceneError: A file that cannot be read, has no place or no integers, or does not fit.
+        BandError: More than one band of labels.
+    """
+
+    def __init__(self, raster: str | Path, probs: str | Path | None) -> None:
+        self.where = str(raster)
+        with ExitStack() as opening:
+            self._source = opening.enter_context(open_dataset(str(raster)))
+            self.geobox = georeference(self._source, str(raster))
+            _check_bands(self._source, raster)
+            self._chance: DatasetReader | None = None
+            if probs is not None:
+                self._chance = opening.enter_context(open_dataset(str(probs)))
+                _check_same_grid(self._source, self._chance)
+            self.has_chance = probs is not None
+            self._describe(self._source.tags(), Path(raster).stem, acquisition_date(self._source))
+            self._open = opening.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def rows(self, start: int, stop: int) -> Ids:
+        """As :meth:`Labels.rows`."""
+        window = Window(0, start, self._source.width, stop - start)
+        with _reading(self._source, window):
+            values = self._source.read(1, window=window)
+            valid = self._source.read_masks(1, window=window) > 0
+        return as_labels(values, valid, self._source.name)
+
+    def chance(self, start: int, stop: int) -> Chance:
+        """As :meth:`Labels.chance`."""
+        source = self._chance
+        assert source is not None, "asked only where there are probabilities"
+        window = Window(0, start, source.width, stop - start)
+        with _reading(source, window):
+            stored = source.read(window=window, masked=True)
+        scale = np.asarray(source.scales).reshape(-1, 1, 1)
+        offset = np.asarray(source.offsets).reshape(-1, 1, 1)
+        return finite(stored.filled(0) * scale + offset)
+
+
+def _check_bands(source: DatasetReader, raster: str | Path) -> None:
+    values = [
+        index
+        for index, meaning in zip(source.indexes, source.colorinterp, strict=True)
+        if meaning != ColorInterp.alpha
+    ]
+    if values != [1]:
+        raise BandError(f"{raster} has {len(values)} bands: polygonize wants one band of class ids")
+    if not np.issubdtype(source.dtypes[0], np.integer):
+        raise SceneError(
+            f"{raster} holds {source.dtypes[0]}: polygonize wants integers (class or object ids)"
+        )
+
+
+def _check_same_grid(source: DatasetReader, chance: DatasetReader) -> None:
+    same = (
+        source.shape == chance.shape
+        and source.crs == chance.crs
+        and source.transform.almost_equals(chance.transform, precision=1e-6)
+    )
+    if not same:
+        raise SceneError(
+            f"{chance.name} is not on the grid of {source.name}: size, CRS and origin must agree"
+        )
+
+
+@contextmanager
+def _reading(dataset: DatasetReader, window: Window) -> Iterator[None]:
+    """Failures to read become one error that names the file and the place."""
+    try:
+        yield
+    except RASTER_FAULTS as fault:
+        raise SceneError(
+            f"{dataset.name} cannot be read at rows {window.row_off} to "
+            f"{window.row_off + window.height - 1}: it is truncated or damaged ({reason(fault)})"
+        ) from fault

@@ -1,0 +1,16 @@
+"""Queues of pixels for compiled loops."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from geoconvlora.vector.compiled import compiled
+
+
+@compiled("int64[::1](int64[::1])")
+def longer(queue: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Copy a queue's pixels to one of twice the room."""
+    grown = np.empty(2 * len(queue), np.int64)
+    grown[: len(queue)] = queue
+    return grown
