@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from geoconvlora.inference import predict
+    from geoconvlora.inference import mosaic, predict
     from geoconvlora.training import train
     from geoconvlora.vector import polygonize
     from geoconvlora.weights import load
@@ -22,6 +22,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "load": "geoconvlora.weights",
+    "mosaic": "geoconvlora.inference",
     "polygonize": "geoconvlora.vector",
     "predict": "geoconvlora.inference",
     "train": "geoconvlora.training",
@@ -41,7 +42,7 @@ _ROOMS = {
     "weights",
 }
 
-__all__ = ["__version__", "load", "polygonize", "predict", "train"]
+__all__ = ["__version__", "load", "mosaic", "polygonize", "predict", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from geoconvlora.cli import compare, info, models, polygonize, predict, sample, train
+from geoconvlora.cli import compare, info, models, mosaic, polygonize, predict, sample, train
 from geoconvlora.errors import GeoConvLoRAError
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ app.command("predict")(predict.predict)
 app.command("train")(train.train)
 app.command("compare")(compare.compare)
 app.command("polygonize")(polygonize.polygonize)
+app.command("mosaic")(mosaic.mosaic)
 app.command("info")(info.info)
 app.command("sample")(sample.sample)
 app.add_typer(models.app, name="models")

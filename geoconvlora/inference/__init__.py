@@ -3,7 +3,8 @@
 Importing this does not import torch; :func:`predict` does, after it has checked its arguments.
 """
 
+from geoconvlora.inference.mosaicking import MosaicResult, mosaic
 from geoconvlora.inference.prediction import predict
 from geoconvlora.inference.result import PredictionResult
 
-__all__ = ["PredictionResult", "predict"]
+__all__ = ["MosaicResult", "PredictionResult", "mosaic", "predict"]

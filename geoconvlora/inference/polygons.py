@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import Any, Protocol
 
 import geopandas as gpd
+from numpy.typing import NDArray
 
 from geoconvlora.inference.rows import MapRows
 from geoconvlora.scenes import PredictionGrid
 from geoconvlora.vector import MapPolygons, PolygonOptions, PolygonWriter
-from geoconvlora.weights.card import ModelCard
+from geoconvlora.weights.card import ClassInfo, InstanceRule
+
+
+class Legend(Protocol):
+    """What a map's values mean; a model's card is one."""
+
+    @property
+    def name(self) -> str:
+        """The model."""
+
+    @property
+    def classes(self) -> tuple[ClassInfo, ...]:
+        """Its classes, in the order of probabilities."""
+
+    @property
+    def instances(self) -> InstanceRule | None:
+        """How they become objects; None: they do not."""
 
 
 class PolygonLayers:
@@ -27,12 +45,21 @@ class PolygonLayers:
         self,
         paths: Sequence[Path],
         grid: PredictionGrid,
-        card: ModelCard,
+        card: Legend,
         options: PolygonOptions,
         *,
         scene: str,
+        scenes_of: Callable[[gpd.GeoDataFrame], NDArray[Any]] | None = None,
     ) -> None:
         """Check the options; files are made on entering.
+
+        Args:
+            paths: Files to write.
+            grid: Where the map's rows are.
+            card: What they mean.
+            options: What the user asked for.
+            scene: Name of the map, and of every polygon's scene unless ``scenes_of`` tells them.
+            scenes_of: Names the scenes of polygons, ``(n,)``.
 
         Raises:
             ConfigError: The options name a class that the model does not have.
@@ -40,6 +67,7 @@ class PolygonLayers:
         self.count, self.area_m2 = 0, {}
         self._paths, self._crs = paths, grid.geobox.crs
         self._metadata = {"scene": scene, "model": card.name}
+        self._scenes_of = scenes_of
         self._instances = card.instances is not None
         self._polygons = MapPolygons(
             geobox=grid.geobox,
@@ -93,6 +121,8 @@ class PolygonLayers:
     def _write(self, polygons: gpd.GeoDataFrame) -> None:
         if polygons.empty:
             return
+        if self._scenes_of is not None:
+            polygons["scene"] = self._scenes_of(polygons)
         self.count += len(polygons)
         for name, area_m2 in polygons.groupby("class")["area_m2"].sum().items():
             self.area_m2[str(name)] = self.area_m2.get(str(name), 0.0) + float(area_m2)

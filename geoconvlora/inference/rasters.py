@@ -23,10 +23,11 @@ from geoconvlora.inference.outputs import part_name
 from geoconvlora.inference.rows import MapRows
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.opening import RASTER_FAULTS, reason
-from geoconvlora.weights.card import ClassInfo
+from geoconvlora.weights.card import ClassInfo, InstanceRule
 
 CLASSES_TAG = "GEOCONVLORA_CLASSES"
 MODEL_TAG = "GEOCONVLORA_MODEL"
+INSTANCES_TAG = "GEOCONVLORA_INSTANCES"
 NODATA_CLASS = 255
 
 
@@ -179,21 +180,31 @@ class ClassRaster(MapRaster):
             profile={"dtype": "uint8", "count": 1, "nodata": NODATA_CLASS},
             cog={"OVERVIEW_RESAMPLING": "MODE"},
         )
+        self._ids = np.array([each.id for each in classes], dtype=np.uint8)
         colours = {each.id: (*bytes.fromhex(each.color[1:]), 255) for each in classes}
         with raster_environment():
             self._dataset.write_colormap(1, {**colours, NODATA_CLASS: (0, 0, 0, 0)})
             self._dataset.set_band_description(1, "class")
 
     def _stored(self, rows: MapRows) -> NDArray[np.uint8]:
-        best = rows.probabilities.argmax(axis=0).astype(np.uint8)
+        best = self._ids[rows.probabilities.argmax(axis=0)]
         return np.where(rows.valid, best, np.uint8(NODATA_CLASS))[None]
 
 
 class ProbabilityRaster(MapRaster):
-    """Probability of each class, float32, a band a class; NaN where invalid."""
+    """Probability of each class, float32, a band a class; NaN where invalid.
+
+    How classes become objects is in the tag ``GEOCONVLORA_INSTANCES``, where they do.
+    """
 
     def __init__(
-        self, path: Path, geobox: GeoBox, classes: Sequence[ClassInfo], *, model: str
+        self,
+        path: Path,
+        geobox: GeoBox,
+        classes: Sequence[ClassInfo],
+        *,
+        model: str,
+        rule: InstanceRule | None = None,
     ) -> None:
         super().__init__(
             path,
@@ -209,6 +220,8 @@ class ProbabilityRaster(MapRaster):
             )
             for band, each in enumerate(classes, start=1):
                 self._dataset.set_band_description(band, each.name)
+            if rule is not None:
+                self._dataset.update_tags(**{INSTANCES_TAG: rule.model_dump_json()})
 
     def _stored(self, rows: MapRows) -> NDArray[np.float32]:
         return np.where(rows.valid, rows.probabilities, np.float32(np.nan))

@@ -6,6 +6,7 @@ import math
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from affine import Affine
@@ -22,6 +23,21 @@ from geoconvlora.weights.card import Resolution
 MAX_ZOOM_IN = 8
 #: Scene pixels that a coarser grid reads at a time.
 _READ_PIXELS = 2**22
+
+
+class Readable(Protocol):
+    """Pixels by windows, which may reach beyond the raster."""
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+
+    def read(self, window: Window) -> Pixels:
+        """Return a window's pixels; what lies outside is invalid."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +75,8 @@ class PredictionGrid:
         zoom_in, zoom_out = 1, 1
         if resolution.gsd_m is not None:
             accepted_gsd_m = min(scene.gsd_m, _coarsest_gsd_m(resolution))
-            zoom_in = min(_nearest_integer(accepted_gsd_m / resolution.gsd_m), MAX_ZOOM_IN)
-            zoom_out = _nearest_integer(resolution.gsd_m / scene.gsd_m)
+            zoom_in = min(nearest_integer(accepted_gsd_m / resolution.gsd_m), MAX_ZOOM_IN)
+            zoom_out = nearest_integer(resolution.gsd_m / scene.gsd_m)
         return cls.zoomed(scene.geobox, zoom_in=zoom_in, zoom_out=zoom_out)
 
     @classmethod
@@ -133,13 +149,13 @@ def read_grid(
     if grid.zoom_in > 1:
         pixels = _finer(scene, grid.zoom_in, window)
     elif grid.zoom_out > 1:
-        pixels = _coarser(scene, grid.zoom_out, window)
+        pixels = read_coarser(scene, grid.zoom_out, window)
     else:
         pixels = scene.read(window)
     return normaliser(pixels), pixels.valid
 
 
-def _nearest_integer(ratio: float) -> int:
+def nearest_integer(ratio: float) -> int:
     """The integer from 1 on whose ratio to ``ratio`` is nearest to 1."""
     below = max(1, math.floor(ratio))
     return below if ratio * ratio <= below * (below + 1) else below + 1
@@ -186,27 +202,41 @@ def _interpolate(
     return mixed
 
 
-def _coarser(scene: Scene, factor: int, window: Window) -> Pixels:
-    values = np.zeros((len(scene.bands), window.height, window.width), dtype=np.float32)
-    valid = np.zeros((window.height, window.width), dtype=np.bool_)
+def read_coarser(raster: Readable, factor: int, window: Window) -> Pixels:
+    """Return a window of a raster's ``factor`` x ``factor`` blocks, each its valid pixels' mean.
+
+    A block is valid if at least half of its pixels inside the raster are.
+
+    Args:
+        raster: What is read, a part at a time.
+        factor: Pixels along a block's side.
+        window: In blocks.
+    """
     step = max(1, _READ_PIXELS // max(1, factor * factor * window.width))
-    for row in range(0, window.height, step):
-        part = Window(window.row + row, window.column, min(step, window.height - row), window.width)
-        block = _block_means(scene, factor, part)
-        values[:, row : row + step], valid[row : row + step] = block.values, block.valid
-    return Pixels(values, valid)
+    parts = [
+        _block_means(
+            raster,
+            factor,
+            Window(window.row + row, window.column, min(step, window.height - row), window.width),
+        )
+        for row in range(0, window.height, step)
+    ]
+    return Pixels(
+        np.concatenate([part.values for part in parts], axis=1),
+        np.concatenate([part.valid for part in parts]),
+    )
 
 
-def _block_means(scene: Scene, factor: int, window: Window) -> Pixels:
+def _block_means(raster: Readable, factor: int, window: Window) -> Pixels:
     native = Window(
         window.row * factor, window.column * factor, window.height * factor, window.width * factor
     )
-    read = scene.read(native)
+    read = raster.read(native)
     count = block_sum(read.valid[None].astype(np.float64), factor)[0]
     total = block_sum(read.values, factor)
     there = np.multiply.outer(
-        _inside(native.row, native.height, scene.height, factor),
-        _inside(native.column, native.width, scene.width, factor),
+        _inside(native.row, native.height, raster.height, factor),
+        _inside(native.column, native.width, raster.width, factor),
     )
     valid = (count > 0) & (2 * count >= there)
     means = np.divide(total, count, out=np.zeros_like(total), where=valid)
