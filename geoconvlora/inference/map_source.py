@@ -87,6 +87,10 @@ class MapSource:
         values = (stored.values * self.scale + self.offset) * stored.valid
         return Pixels(values, stored.valid)
 
+    def labelled(self, classes: tuple[ClassInfo, ...], model: str) -> MapSource:
+        """Return the same map with the classes of a model."""
+        return replace(self, classes=classes, model=model, named=True)
+
     def close(self) -> None:
         """Close the file; reading opens it again."""
         self.scene.close()

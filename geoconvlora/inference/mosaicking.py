@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -15,12 +14,11 @@ from pydantic import BaseModel, ConfigDict
 
 from geoconvlora.errors import ConfigError
 from geoconvlora.inference.joining import JoinedMaps
+from geoconvlora.inference.joined_outputs import write_joined
 from geoconvlora.inference.map_source import MapSource, open_map, with_same_classes
 from geoconvlora.inference.merging import MergeName
-from geoconvlora.inference.outputs import OutputPlan, plan_outputs
-from geoconvlora.inference.polygons import Legend, PolygonLayers
-from geoconvlora.inference.progress import progress_of
-from geoconvlora.inference.rasters import ClassRaster, MapRaster, ProbabilityRaster
+from geoconvlora.inference.outputs import plan_outputs
+from geoconvlora.inference.polygons import PolygonLayers
 from geoconvlora.inference.target import Bounds, choose_target
 from geoconvlora.inference.warping import ResamplingName
 from geoconvlora.scenes import PredictionGrid
@@ -159,22 +157,8 @@ def mosaic(
     )
     if dry_run:
         return result
-    with ExitStack() as stack:
-        rasters = open_rasters(stack, plan, grid, legend)
-        stack.enter_context(layers)
-        stack.enter_context(joined)
-        valid = 0
-        with progress_of(grid.height, "mosaic", shown=progress) as advance:
-            for rows in joined.rows():
-                valid += int(np.count_nonzero(rows.valid))
-                layers.feed(rows)
-                for raster in rasters:
-                    raster.feed(rows)
-                advance(rows.valid.shape[0])
-        for raster in rasters:
-            raster.finish()
-        layers.finish()
-    if valid == 0:
+    written = write_joined(joined, plan, target, legend, layers, progress=progress)
+    if written.valid_fraction == 0:
         warnings.warn(
             "the maps have no valid pixel there: the outputs hold nothing",
             UserWarning,
@@ -182,32 +166,12 @@ def mosaic(
         )
     return result.model_copy(
         update={
-            "valid_fraction": valid / (grid.height * grid.width),
+            "valid_fraction": written.valid_fraction,
             "polygons": layers.count if plan.polygons else None,
             "area_m2": layers.area_m2,
             "seconds": time.monotonic() - started,
         }
     )
-
-
-def open_rasters(
-    stack: ExitStack, plan: OutputPlan, grid: PredictionGrid, legend: Legend
-) -> list[MapRaster]:
-    """Open the class and probability rasters of a plan on a grid."""
-    rasters: list[MapRaster] = [
-        stack.enter_context(ClassRaster(path, grid.geobox, legend.classes, model=legend.name))
-        for path in plan.classes
-    ]
-    if plan.probabilities is not None:
-        raster = ProbabilityRaster(
-            plan.probabilities,
-            grid.geobox,
-            legend.classes,
-            model=legend.name,
-            rule=legend.instances,
-        )
-        rasters.append(stack.enter_context(raster))
-    return rasters
 
 
 def check_merging(merge: str, resampling: str | None, fade_px: float) -> None:

@@ -53,52 +53,71 @@ class Provenance:
         They are those with a say in a cell that the polygon meets.
         """
         shapes = polygons.geometry.to_numpy()
-        names = [",".join(sorted(self._names(shape))) for shape in shapes]
+        names = [
+            ",".join(sorted(self._names(shape, *cells)))
+            for shape, cells in zip(shapes, self._cells_of(shapes).tolist(), strict=True)
+        ]
         return np.array(names, dtype=object)
 
-    def _names(self, shape: shapely.Polygon) -> set[str]:
-        rows, columns = self._blocks(shape)
-        blocks = [self._shares.get((row, column), ()) for row in rows for column in columns]
-        everywhere = {name for block in blocks for name, _ in block}
-        if len(everywhere) < 2:
-            return everywhere
+    def _cells_of(self, shapes: NDArray[np.object_]) -> NDArray[np.int64]:
+        """First row and column, last row and column of cells around polygons, ``(n, 4)``."""
+        left, bottom, right, top = shapely.bounds(shapes).T
+        a, b, x, d, e, y = tuple(self._inverse)[:6]
+        columns = np.stack([a * u + b * v + x for u in (left, right) for v in (bottom, top)])
+        rows = np.stack([d * u + e * v + y for u in (left, right) for v in (bottom, top)])
+        low = np.stack([rows.min(axis=0), columns.min(axis=0)])
+        high = np.stack([rows.max(axis=0), columns.max(axis=0)])
+        # Borders between pixels are whole numbers but for rounding.
+        first = np.floor((low + 1e-3) / CELL_PX)
+        last = np.maximum(np.ceil((high - 1e-3) / CELL_PX) - 1, first)
+        return np.concatenate([first, last]).T.astype(np.int64)
+
+    def _names(
+        self, shape: shapely.Polygon, top: int, left: int, bottom: int, right: int
+    ) -> set[str]:
+        height, width = (side // CELL_PX for side in self._block)
         found: set[str] = set()
-        for row in rows:
-            for column in columns:
+        one_block = (top // height, left // width) == (bottom // height, right // width)
+        for row in range(top // height, bottom // height + 1):
+            for column in range(left // width, right // width + 1):
+                corner = row * height, column * width
+                rows = slice(max(0, top - corner[0]), bottom + 1 - corner[0])
+                columns = slice(max(0, left - corner[1]), right + 1 - corner[1])
                 for name, cells in self._shares.get((row, column), ()):
-                    if name not in found and self._meets(shape, row, column, cells):
+                    if name in found:
+                        continue
+                    if cells is None and one_block:
+                        found.add(name)
+                        continue
+                    if cells is None:
+                        cells = np.ones((height, width), np.bool_)
+                    near = np.zeros_like(cells)
+                    near[rows, columns] = cells[rows, columns]
+                    one_cell = (top, left) == (bottom, right)
+                    if near.any() and (one_cell or self._meets(shape, near, corner)):
                         found.add(name)
         return found
 
-    def _blocks(self, shape: shapely.Polygon) -> tuple[range, range]:
-        left, bottom, right, top = shape.bounds
-        a, b, x, d, e, y = tuple(self._inverse)[:6]
-        columns = [a * u + b * v + x for u in (left, right) for v in (bottom, top)]
-        rows = [d * u + e * v + y for u in (left, right) for v in (bottom, top)]
-        height, width = self._block
-        return (
-            range(int(min(rows) // height), int(max(rows) // height) + 1),
-            range(int(min(columns) // width), int(max(columns) // width) + 1),
-        )
-
-    def _meets(self, shape: shapely.Polygon, row: int, column: int, cells: Cells) -> bool:
-        """Whether a polygon meets a scene's cells in a block by more than their edges."""
-        height, width = (side // CELL_PX for side in self._block)
-        where = np.argwhere(np.ones((height, width), bool) if cells is None else cells)
-        corner = np.array([row * height, column * width])
-        low = (where + corner) * CELL_PX
+    def _meets(
+        self, shape: shapely.Polygon, cells: NDArray[np.bool_], corner: tuple[int, int]
+    ) -> bool:
+        """Whether a polygon meets some cells of a block by more than their edges."""
+        low = (np.argwhere(cells) + np.array(corner)) * CELL_PX
         high = low + CELL_PX
         a, b, x, d, e, y = tuple(self._affine)[:6]
-        outlines = [
-            np.stack([a * u + b * v + x, d * u + e * v + y], axis=-1)
-            for v, u in (
-                (low[:, 0], low[:, 1]),
-                (low[:, 0], high[:, 1]),
-                (high[:, 0], high[:, 1]),
-                (high[:, 0], low[:, 1]),
-            )
-        ]
-        squares = shapely.polygons(np.stack(outlines, axis=1))
+        ring = np.stack(
+            [
+                np.stack([a * u + b * v + x, d * u + e * v + y], axis=-1)
+                for v, u in (
+                    (low[:, 0], low[:, 1]),
+                    (low[:, 0], high[:, 1]),
+                    (high[:, 0], high[:, 1]),
+                    (high[:, 0], low[:, 1]),
+                )
+            ],
+            axis=1,
+        )
+        squares = shapely.polygons(ring)
         shapely.prepare(shape)
         met = shapely.intersects(shape, squares) & ~shapely.touches(shape, squares)
         return bool(met.any())

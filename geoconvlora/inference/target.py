@@ -65,15 +65,30 @@ class Target:
         corner = moved(self.affine, window.row, window.column)
         return GeoBox((window.height, window.width), corner, self.crs)
 
+    def begun_at(self, multiple: int) -> Target:
+        """Return the rectangle begun at a row and a column that ``multiple`` divides."""
+        top, left = (at // multiple * multiple for at in (self.window.row, self.window.column))
+        height = self.window.height + self.window.row - top
+        width = self.window.width + self.window.column - left
+        return Target(self.affine, self.crs, Window(top, left, height, width))
+
     def zoomed(self, *, zoom_in: int = 1, zoom_out: int = 1) -> Target:
-        """Return the grid with finer or coarser pixels that covers at least this one."""
-        k = zoom_out / zoom_in
-        top, left = (at * zoom_in // zoom_out for at in (self.window.row, self.window.column))
-        bottom = -(-(self.window.row + self.window.height) * zoom_in // zoom_out)
-        right = -(-(self.window.column + self.window.width) * zoom_in // zoom_out)
+        """Return the grid with finer or coarser pixels, the last ones maybe reaching beyond.
+
+        Args:
+            zoom_in: Times finer; 1 where ``zoom_out`` is used.
+            zoom_out: Times coarser; divides the rectangle's first row and column.
+        """
+        k, window = zoom_out / zoom_in, self.window
         a, b, x, d, e, y = tuple(self.affine)[:6]
-        affine = Affine(a * k, b * k, x, d * k, e * k, y)
-        return Target(affine, self.crs, Window(top, left, bottom - top, right - left))
+        sides = (-(-side * zoom_in // zoom_out) for side in (window.height, window.width))
+        return Target(
+            Affine(a * k, b * k, x, d * k, e * k, y),
+            self.crs,
+            Window(
+                window.row * zoom_in // zoom_out, window.column * zoom_in // zoom_out, *sides
+            ),
+        )
 
 
 def choose_target(

@@ -18,7 +18,6 @@ from geoconvlora.inference.target import SAME_PIXEL, Target, moved, pixels_of
 from geoconvlora.scenes import Pixels, PredictionGrid, Window
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.grid import nearest_integer, read_coarser
-from geoconvlora.scenes.ground import ground_sampling_distance
 
 ResamplingName = Literal["bilinear", "nearest"]
 
@@ -55,10 +54,10 @@ class WarpedMap:
         self.source = source
         self._target = target
         self._resampling = Resampling[resampling]
-        target_gsd_m = ground_sampling_distance(target.geobox)
-        self._factor = nearest_integer(target_gsd_m / source.scene.gsd_m)
+        ratio = _size_ratio(source.geobox, target)
+        self._factor = nearest_integer(ratio)
         self._geobox = PredictionGrid.zoomed(source.geobox, zoom_out=self._factor).geobox
-        self._fade_px = fade_px * target_gsd_m / (source.scene.gsd_m * self._factor)
+        self._fade_px = fade_px * ratio / self._factor
         self._shift = _shift(self._geobox, target)
         self.footprint = self._footprint()
 
@@ -181,6 +180,26 @@ class WarpedMap:
 def _crs(geobox: GeoBox) -> RasterCRS:
     assert geobox.crs is not None
     return RasterCRS.from_wkt(geobox.crs.to_wkt())
+
+
+def _size_ratio(geobox: GeoBox, target: Target) -> float:
+    """Side of a target pixel in pixels of a grid, at its centre or the first place it has there.
+
+    It must not be measured where the target's window lies: that depends on the bounds asked for.
+    """
+    assert geobox.crs is not None
+    height, width = map(int, geobox.shape)
+    places = [(height // 2, width // 2)]
+    places += [(height * i // 8, width * j // 8) for i in range(8) for j in range(8)]
+    for row, column in places:
+        rows, columns = pixels_of(
+            Window(row, column, 1, 1), 2, geobox.affine, geobox.crs, target.affine, target.crs
+        )
+        down, across = (np.array([each[1, 0], each[0, 1]]) - each[0, 0] for each in (rows, columns))
+        area = abs(float(down[0] * across[1] - down[1] * across[0]))
+        if np.isfinite(area) and area > 0:
+            return 1 / math.sqrt(area)
+    return 1.0
 
 
 def _shift(geobox: GeoBox, target: Target) -> tuple[int, int] | None:

@@ -72,11 +72,7 @@ class PredictionGrid:
             UserWarning: The same, where the card says to go on.
         """
         check_resolution(scene, resolution)
-        zoom_in, zoom_out = 1, 1
-        if resolution.gsd_m is not None:
-            accepted_gsd_m = min(scene.gsd_m, _coarsest_gsd_m(resolution))
-            zoom_in = min(nearest_integer(accepted_gsd_m / resolution.gsd_m), MAX_ZOOM_IN)
-            zoom_out = nearest_integer(resolution.gsd_m / scene.gsd_m)
+        zoom_in, zoom_out = zoom_of(scene.gsd_m, resolution)
         return cls.zoomed(scene.geobox, zoom_in=zoom_in, zoom_out=zoom_out)
 
     @classmethod
@@ -99,6 +95,15 @@ class PredictionGrid:
     def width(self) -> int:
         """Columns."""
         return int(self.geobox.shape[1])
+
+
+def zoom_of(gsd_m: float, resolution: Resolution) -> tuple[int, int]:
+    """Return how many times finer, and coarser, a model sees pixels of a size; one of both is 1."""
+    if resolution.gsd_m is None:
+        return 1, 1
+    accepted_gsd_m = min(gsd_m, _coarsest_gsd_m(resolution))
+    zoom_in = min(nearest_integer(accepted_gsd_m / resolution.gsd_m), MAX_ZOOM_IN)
+    return zoom_in, nearest_integer(resolution.gsd_m / gsd_m)
 
 
 def check_resolution(scene: Scene, resolution: Resolution) -> None:
