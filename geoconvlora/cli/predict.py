@@ -11,11 +11,16 @@ from geoconvlora.cli.interrupts import interruptible
 from geoconvlora.cli.messages import warnings_as_lines
 from geoconvlora.cli.options import (
     Device,
+    DstCrs,
+    Fade,
     FillHoles,
     Json,
+    Merge,
     MinArea,
     Overwrite,
     Quiet,
+    Res,
+    Resample,
     Simplify,
     Verbose,
 )
@@ -23,7 +28,14 @@ from geoconvlora.errors import ConfigError
 
 
 def predict(
-    scene: Annotated[list[str], typer.Argument(help="Georeferenced raster.", show_default=False)],
+    scene: Annotated[
+        list[str],
+        typer.Argument(
+            help="Georeferenced rasters: files, URLs, folders, globs, lists (.txt), STAC (.json). "
+            "Several become one map.",
+            show_default=False,
+        ),
+    ],
     out: Annotated[
         list[Path] | None,
         typer.Option(
@@ -60,6 +72,11 @@ def predict(
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Tiles that the network sees at once.")
     ] = 4,
+    dst_crs: DstCrs = None,
+    res: Res = None,
+    resampling: Resample = None,
+    merge: Merge = "blend",
+    fade: Fade = 64.0,
     device: Device = "auto",
     simplify: Simplify = 1.0,
     min_area: MinArea = None,
@@ -76,9 +93,10 @@ def predict(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Map a scene with a model and write polygons, classes or probabilities."""
+    """Map one scene or several with a model and write polygons, classes or probabilities."""
     chosen = None if bands is None else _band_numbers(bands)
     with warnings_as_lines(), interruptible():
+        from geoconvlora.inference import Joining
         from geoconvlora.inference import predict as run
         from geoconvlora.vector import PolygonOptions
 
@@ -99,6 +117,13 @@ def predict(
                 min_area_m2=min_area,
                 fill_holes_m2=fill_holes,
                 classes=None if classes is None else _class_names(classes),
+            ),
+            joining=Joining(
+                dst_crs=dst_crs,
+                res=res,
+                resampling=resampling,  # type: ignore[arg-type]
+                merge=merge,  # type: ignore[arg-type]
+                fade_px=fade,
             ),
             overwrite=overwrite,
             dry_run=dry_run,

@@ -13,8 +13,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from geoconvlora.errors import ConfigError
-from geoconvlora.inference.joining import JoinedMaps
 from geoconvlora.inference.joined_outputs import write_joined
+from geoconvlora.inference.joining import JoinedMaps
 from geoconvlora.inference.map_source import MapSource, open_map, with_same_classes
 from geoconvlora.inference.merging import MergeName
 from geoconvlora.inference.outputs import plan_outputs
@@ -23,6 +23,7 @@ from geoconvlora.inference.target import Bounds, choose_target
 from geoconvlora.inference.warping import ResamplingName
 from geoconvlora.scenes import PredictionGrid
 from geoconvlora.scenes.ground import ground_sampling_distance
+from geoconvlora.scenes.inputs import raster_names
 from geoconvlora.vector import PolygonOptions
 from geoconvlora.weights.card import ClassInfo, InstanceRule
 
@@ -123,7 +124,7 @@ def mosaic(
         ...                    dst_crs="EPSG:3035", res=10)  # doctest: +SKIP
     """
     started = time.monotonic()
-    paths = [str(path) for path in maps]
+    paths = raster_names(maps)
     _check(paths, merge, resampling, fade_px)
     plan = plan_outputs(out, probs, inputs=paths, overwrite=overwrite)
     sources = with_same_classes([open_map(path) for path in paths])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,9 +20,11 @@ from geoconvlora.inference.progress import progress_of
 from geoconvlora.inference.rasters import ClassRaster, MapRaster, ProbabilityRaster
 from geoconvlora.inference.result import PredictionResult
 from geoconvlora.inference.rows import MapRows, on_scene_grid, read_tile_rows, regroup
+from geoconvlora.inference.several import Joining, SceneMapper, predict_several
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import PredictionGrid, Scene, fit_normaliser, open_scene
 from geoconvlora.scenes.ground import ground_sampling_distance
+from geoconvlora.scenes.inputs import raster_names
 from geoconvlora.vector import PolygonOptions
 from geoconvlora.weights import find_base_of, load, read_card
 from geoconvlora.weights.card import ModelCard
@@ -48,15 +51,18 @@ def predict(
     dry_run: bool = False,
     progress: bool = False,
     band_rows: int | None = None,
+    joining: Joining | None = None,
 ) -> PredictionResult:
-    """Predict a scene's map and write it as polygons, as class raster, or both.
+    """Predict a map of one scene or several and write it as polygons, as class raster, or both.
 
     The scene is read, mapped and written in bands of rows: memory depends on its width and on the
     tile size. Everything that can be refused is refused before torch is imported. Files appear
     whole or not at all.
 
     Args:
-        scenes: A georeferenced raster.
+        scenes: A georeferenced raster, or several, which become one map; folders, globs, lists
+            and STAC files stand for what they hold
+            (:func:`geoconvlora.scenes.inputs.raster_names`).
         out: Files to write; the suffix decides: ``.gpkg .fgb .parquet .geojson`` polygons in the
             scene's CRS, ``.tif`` classes on the scene's grid (COG).
         model: A bundled model's name, a model file, or a loaded model.
@@ -76,6 +82,8 @@ def predict(
         dry_run: Check everything and write nothing.
         progress: Show a bar on stderr if that is a terminal.
         band_rows: Rows written at a time; changes speed, never the result.
+        joining: The grid of several scenes' map, and what counts where they overlap; by default
+            the first scene's grid, and blended.
 
     Returns:
         What was written, with counts and areas.
@@ -98,14 +106,54 @@ def predict(
         1532
     """
     started = time.monotonic()
-    path = _one_scene(scenes)
+    paths = _scene_paths(scenes)
     if batch_size < 1:
         raise ConfigError(f"batch size {batch_size} is less than 1")
     if band_rows is not None and band_rows < 1:
         raise ConfigError(f"band_rows {band_rows} is less than 1")
-    plan = plan_outputs(out, probs, inputs=[path], overwrite=overwrite)
+    plan = plan_outputs(out, probs, inputs=paths, overwrite=overwrite)
     card = _checked_card(model, base)
     wanted = [band.name for band in card.bands]
+    if len(paths) > 1:
+
+        def rows_of(scene: Scene, grid: PredictionGrid, tiling: Tiling) -> Iterator[MapRows]:
+            from geoconvlora.inference.network import map_rows
+
+            network, where = _placed(model, base, device)
+            return map_rows(
+                read_tile_rows(
+                    scene, grid, tiling, fit_normaliser(card.scaling, card.bands, scene)
+                ),
+                network,
+                classes=len(card.classes),
+                tiling=tiling,
+                batch_size=batch_size,
+                device=where,
+            )
+
+        return predict_several(
+            paths,
+            plan,
+            card,
+            SceneMapper(
+                open=partial(
+                    open_scene,
+                    wanted=wanted,
+                    bands=bands,
+                    nodata=nodata,
+                    default_nodata=card.nodata,
+                ),
+                tiling=lambda grid: Tiling.for_model(
+                    grid.height, grid.width, card, tile_size, overlap
+                ),
+                rows=rows_of,
+            ),
+            joining=joining or Joining(),
+            polygons=polygons or PolygonOptions(),
+            dry_run=dry_run,
+            progress=progress,
+        )
+    path = paths[0]
     with open_scene(
         path, wanted=wanted, bands=bands, nodata=nodata, default_nodata=card.nodata
     ) as scene:
@@ -132,10 +180,9 @@ def predict(
             rasters = _open_rasters(stack, plan, scene, card)
             stack.enter_context(layers)
 
-            from geoconvlora.inference.network import map_rows, place
+            from geoconvlora.inference.network import map_rows
 
-            loaded = load(model, base=base) if isinstance(model, (str, PathLike)) else model
-            network, where = place(loaded.network, device)
+            network, where = _placed(model, base, device)
             bands_of_rows = regroup(
                 map_rows(
                     read_tile_rows(scene, grid, tiling, normaliser),
@@ -170,15 +217,22 @@ def predict(
     )
 
 
-def _one_scene(scenes: str | Path | Sequence[str | Path]) -> str:
-    if isinstance(scenes, (str, PathLike)):
-        return str(scenes)
-    if len(scenes) != 1:
-        raise ConfigError(
-            f"{len(scenes)} scenes are given: predict one at a time; "
-            "joining several into one map comes with mosaicking"
-        )
-    return str(scenes[0])
+def _scene_paths(scenes: str | Path | Sequence[str | Path]) -> list[str]:
+    paths = raster_names([scenes] if isinstance(scenes, (str, PathLike)) else scenes)
+    if not paths:
+        raise ConfigError("no scene is given: name at least one raster")
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{twice} is given twice: name each scene once")
+    return paths
+
+
+def _placed(model: str | Path | Model, base: str | Path | None, device: str) -> tuple[Any, Any]:
+    """The network in evaluation mode, and the device where it is."""
+    from geoconvlora.inference.network import place
+
+    loaded = load(model, base=base) if isinstance(model, (str, PathLike)) else model
+    return place(loaded.network, device)
 
 
 def _checked_card(model: str | Path | Model, base: str | Path | None) -> ModelCard:
@@ -206,14 +260,16 @@ def _rows_of_band(rows: int, grid: PredictionGrid) -> int:
 def _open_rasters(
     stack: ExitStack, plan: OutputPlan, scene: Scene, card: ModelCard
 ) -> list[MapRaster]:
-    kinds: list[tuple[type[ClassRaster | ProbabilityRaster], Path]]
-    kinds = [(ClassRaster, path) for path in plan.classes]
-    if plan.probabilities is not None:
-        kinds.append((ProbabilityRaster, plan.probabilities))
-    return [
-        stack.enter_context(kind(path, scene.geobox, card.classes, model=card.name))
-        for kind, path in kinds
+    rasters: list[MapRaster] = [
+        stack.enter_context(ClassRaster(path, scene.geobox, card.classes, model=card.name))
+        for path in plan.classes
     ]
+    if plan.probabilities is not None:
+        raster = ProbabilityRaster(
+            plan.probabilities, scene.geobox, card.classes, model=card.name, rule=card.instances
+        )
+        rasters.append(stack.enter_context(raster))
+    return rasters
 
 
 def _write(

@@ -13,6 +13,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from geoconvlora.scenes import Window
+from geoconvlora.scenes.inputs import short_name
 
 #: Side of the cells in which it is kept whether a scene had a say, in pixels.
 CELL_PX = 32
@@ -130,14 +131,14 @@ def distinct_names(paths: Sequence[str]) -> list[str]:
         >>> distinct_names(["2020/a.tif", "2021/a.tif", "2021/b.tif"])
         ['2020/a', '2021/a', 'b']
     """
-    parts = [Path(path).with_suffix("").parts for path in paths]
-    names = [part[-1] for part in parts]
-    depth = 1
-    while len(set(names)) < len(names) and depth < max(map(len, parts)):
+    names = [short_name(path) for path in paths]
+    folders = [Path(path.partition("#")[0]).parent.parts for path in paths]
+    depth = 0
+    while len(set(names)) < len(names) and depth < max(map(len, folders)):
         depth += 1
         alike = {name for name in names if names.count(name) > 1}
         names = [
-            "/".join(part[-depth:]) if name in alike else name
-            for name, part in zip(names, parts, strict=True)
+            "/".join((*folder[-depth:], short_name(path))) if name in alike else name
+            for name, folder, path in zip(names, folders, paths, strict=True)
         ]
     return names

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,7 @@ from geoconvlora.inference.rows import MapRows
 from geoconvlora.inference.target import choose_target
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.inference.warping import ResamplingName
-from geoconvlora.scenes import PredictionGrid, Scene, open_scene
+from geoconvlora.scenes import PredictionGrid, Scene
 from geoconvlora.scenes.grid import zoom_of
 from geoconvlora.scenes.ground import ground_sampling_distance
 from geoconvlora.vector import PolygonOptions

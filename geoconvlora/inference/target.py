@@ -85,9 +85,7 @@ class Target:
         return Target(
             Affine(a * k, b * k, x, d * k, e * k, y),
             self.crs,
-            Window(
-                window.row * zoom_in // zoom_out, window.column * zoom_in // zoom_out, *sides
-            ),
+            Window(window.row * zoom_in // zoom_out, window.column * zoom_in // zoom_out, *sides),
         )
 
 

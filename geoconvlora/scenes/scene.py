@@ -18,6 +18,7 @@ from geoconvlora.errors import SceneError
 from geoconvlora.scenes.bands import BandLabel, choose_bands
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.ground import ground_sampling_distance
+from geoconvlora.scenes.inputs import short_name
 from geoconvlora.scenes.opening import (
     RASTER_FAULTS,
     georeference,
@@ -26,6 +27,7 @@ from geoconvlora.scenes.opening import (
     refuse_palette,
 )
 from geoconvlora.scenes.pixels import Pixels, Window
+from geoconvlora.scenes.remote import is_remote, remote_options
 from geoconvlora.scenes.validity import Validity
 
 
@@ -38,7 +40,7 @@ class Scene:
 
     path: str
     name: str
-    """File name without suffix."""
+    """File name without suffix, or the id of an item in a STAC file."""
     geobox: GeoBox
     bands: tuple[int, ...]
     """Bands read, 1-based, in order."""
@@ -64,7 +66,7 @@ class Scene:
         self._dataset: DatasetReader | None = dataset
         self._lock = threading.Lock()
         self.path = path
-        self.name = Path(path).stem
+        self.name = short_name(path)
         self.geobox = georeference(dataset, path)
         self.gsd_m = ground_sampling_distance(self.geobox)
         with raster_environment():
@@ -136,7 +138,7 @@ class Scene:
 
     def _read_inside(self, inside: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         window = RasterioWindow(inside.column, inside.row, inside.width, inside.height)
-        with self._lock, raster_environment():
+        with self._lock, raster_environment(**remote_options(self.path)):
             if self._dataset is None:
                 self._dataset = open_dataset(self.path)
             dataset = self._dataset
@@ -144,11 +146,13 @@ class Scene:
                 raw = dataset.read(list(self.bands), window=window)
                 valid = self._validity.read(dataset, self.bands, window, raw)
             except RASTER_FAULTS as fault:
+                why = "it is truncated or damaged"
+                if is_remote(self.path):
+                    why += ", or the server does not answer"
                 raise SceneError(
                     f"{self.path} cannot be read at rows {inside.row} to "
                     f"{inside.row + inside.height - 1}, columns {inside.column} to "
-                    f"{inside.column + inside.width - 1}: it is truncated or damaged "
-                    f"({reason(fault)})"
+                    f"{inside.column + inside.width - 1}: {why} ({reason(fault)})"
                 ) from fault
         with np.errstate(over="ignore"):
             values = raw.astype(np.float32, copy=False)

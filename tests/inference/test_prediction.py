@@ -230,11 +230,6 @@ def test_arguments_that_cannot_work_are_refused(
     assert [path.name for path in tmp_path.iterdir()] == ["scene.tif"]
 
 
-def test_several_scenes_are_refused_for_now(make_model, tmp_path) -> None:
-    with pytest.raises(ConfigError, match="mosaicking"):
-        predict(["a.tif", "b.tif"], tmp_path / "c.gpkg", model=make_model())
-
-
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
 @pytest.mark.parametrize("layout", [{"tiled": True, "blockxsize": 64, "blockysize": 64}, {}])
 def test_stored_type_and_layout_make_no_difference(
