@@ -145,7 +145,7 @@ def _item(content: Mapping[str, Any], wanted: str | None, name: str) -> Mapping[
     found = [one for one in features if isinstance(one, dict) and str(one.get("id")) == wanted]
     if len(found) != 1:
         raise SceneError(f"{name}: {len(found)} items of the collection have this id")
-    return found[0]  # type: ignore[no-any-return]
+    return found[0]
 
 
 def _asset(name: str, file: Path, key: str, one: Any, *, remote: bool) -> Asset:

@@ -36,7 +36,7 @@ class _Layer:
 
     @property
     def pixel(self) -> float:
-        return max(abs(self.dataset.transform.a), abs(self.dataset.transform.e))
+        return float(max(abs(self.dataset.transform.a), abs(self.dataset.transform.e)))
 
 
 def stacked(name: str, opened: Sequence[tuple[Asset, DatasetReader]]) -> str:
