@@ -8,11 +8,17 @@ from pathlib import Path
 from types import TracebackType
 
 import geopandas as gpd
+import numpy as np
 
 from geoconvlora.inference.rows import MapRows
-from geoconvlora.scenes import PredictionGrid
+from geoconvlora.scenes import PredictionGrid, Window
+from geoconvlora.scenes.grid import crop
 from geoconvlora.vector import MapPolygons, PolygonOptions, PolygonWriter
+from geoconvlora.vector.regions import BLOCK_ROWS
 from geoconvlora.weights.card import ModelCard
+
+#: Empty rows above a part of a scene that are fed at a time.
+_ABOVE_ROWS = 64
 
 
 class PolygonLayers:
@@ -31,8 +37,18 @@ class PolygonLayers:
         options: PolygonOptions,
         *,
         scene: str,
+        first_row: int = 0,
     ) -> None:
         """Check the options; files are made on entering.
+
+        Args:
+            paths: Files to write.
+            grid: Where the map is.
+            card: What its classes mean.
+            options: What the user asked for.
+            scene: Its name.
+            first_row: Where the map's first row is on the scene's grid. Polygons are worked on in
+                blocks at fixed rows of that, so that a part of a scene has the whole's polygons.
 
         Raises:
             ConfigError: The options name a class that the model does not have.
@@ -41,9 +57,11 @@ class PolygonLayers:
         self._paths, self._crs = paths, grid.geobox.crs
         self._metadata = {"scene": scene, "model": card.name}
         self._instances = card.instances is not None
+        above = first_row % BLOCK_ROWS
+        self._above = (len(card.classes), above, grid.width)
         self._polygons = MapPolygons(
-            geobox=grid.geobox,
-            extent=grid.extent,
+            geobox=crop(grid.geobox, Window(-above, 0, above + grid.height, grid.width)),
+            extent=(above + grid.extent[0], grid.extent[1]),
             classes=card.classes,
             rule=card.instances,
             options=options,
@@ -55,8 +73,15 @@ class PolygonLayers:
 
     def feed(self, rows: MapRows) -> None:
         """Trace rows of the prediction grid, and write the polygons that they complete."""
-        if self._writers:
-            self._write(self._polygons.feed(rows.probabilities, rows.valid))
+        if not self._writers:
+            return
+        if rows.row == 0:
+            classes, above, width = self._above
+            for row in range(0, above, _ABOVE_ROWS):
+                shape = (min(_ABOVE_ROWS, above - row), width)
+                nothing = np.zeros((classes, *shape), np.float32), np.zeros(shape, np.bool_)
+                self._write(self._polygons.feed(*nothing))
+        self._write(self._polygons.feed(rows.probabilities, rows.valid))
 
     def finish(self) -> None:
         """Write the polygons that reach the last row."""

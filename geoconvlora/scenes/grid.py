@@ -6,6 +6,7 @@ import math
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from affine import Affine
@@ -74,6 +75,14 @@ class PredictionGrid:
         extent = (height * zoom_in / zoom_out, width * zoom_in / zoom_out)
         return cls(zoom_in, zoom_out, GeoBox(shape, affine, geobox.crs), extent)
 
+    def part(self, window: Window) -> PredictionGrid:
+        """Return the grid of a window inside, whose pixels are the same."""
+        extent = (
+            min(self.extent[0] - window.row, window.height),
+            min(self.extent[1] - window.column, window.width),
+        )
+        return PredictionGrid(self.zoom_in, self.zoom_out, crop(self.geobox, window), extent)
+
     @cached_property
     def height(self) -> int:
         """Rows."""
@@ -83,6 +92,14 @@ class PredictionGrid:
     def width(self) -> int:
         """Columns."""
         return int(self.geobox.shape[1])
+
+
+def crop(geobox: GeoBox, window: Window) -> GeoBox:
+    """Return the grid of a window, which may reach beyond ``geobox``."""
+    a, b, left, d, e, top = tuple(geobox.affine)[:6]
+    x = a * window.column + b * window.row + left
+    y = d * window.column + e * window.row + top
+    return GeoBox((window.height, window.width), Affine(a, b, x, d, e, y), geobox.crs)
 
 
 def check_resolution(scene: Scene, resolution: Resolution) -> None:
@@ -131,9 +148,9 @@ def read_grid(
         SceneError: The file cannot be read there.
     """
     if grid.zoom_in > 1:
-        pixels = _finer(scene, grid.zoom_in, window)
+        pixels = finer(scene, grid.zoom_in, window)
     elif grid.zoom_out > 1:
-        pixels = _coarser(scene, grid.zoom_out, window)
+        pixels = coarser(scene, grid.zoom_out, window)
     else:
         pixels = scene.read(window)
     return normaliser(pixels), pixels.valid
@@ -145,7 +162,18 @@ def _nearest_integer(ratio: float) -> int:
     return below if ratio * ratio <= below * (below + 1) else below + 1
 
 
-def _finer(scene: Scene, factor: int, window: Window) -> Pixels:
+class PixelSource(Protocol):
+    """Whatever windows can be read from."""
+
+    def read(self, window: Window) -> Pixels:
+        """Return a window's pixels; what lies outside is invalid."""
+
+
+def finer(scene: PixelSource, factor: int, window: Window) -> Pixels:
+    """Return a window of the grid ``factor`` times finer, bilinear between pixels' centres.
+
+    It reads the scene pixels that the window touches and one more on each side.
+    """
     rows, row_lows, row_weights = _neighbours(window.row, window.height, factor)
     columns, column_lows, column_weights = _neighbours(window.column, window.width, factor)
     top, left = int(row_lows[0]), int(column_lows[0])
@@ -186,7 +214,8 @@ def _interpolate(
     return mixed
 
 
-def _coarser(scene: Scene, factor: int, window: Window) -> Pixels:
+def coarser(scene: Scene, factor: int, window: Window) -> Pixels:
+    """Return a window of the grid ``factor`` times coarser, means of blocks of pixels."""
     values = np.zeros((len(scene.bands), window.height, window.width), dtype=np.float32)
     valid = np.zeros((window.height, window.width), dtype=np.bool_)
     step = max(1, _READ_PIXELS // max(1, factor * factor * window.width))
