@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from geoconvlora.inference import mosaic, predict
+    from geoconvlora.inference import mosaic, predict, predict_array
     from geoconvlora.training import train
     from geoconvlora.vector import polygonize
     from geoconvlora.weights import load
@@ -25,6 +25,7 @@ _HOMES = {
     "mosaic": "geoconvlora.inference",
     "polygonize": "geoconvlora.vector",
     "predict": "geoconvlora.inference",
+    "predict_array": "geoconvlora.inference",
     "train": "geoconvlora.training",
 }
 
@@ -42,7 +43,7 @@ _ROOMS = {
     "weights",
 }
 
-__all__ = ["__version__", "load", "mosaic", "polygonize", "predict", "train"]
+__all__ = ["__version__", "load", "mosaic", "polygonize", "predict", "predict_array", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ from geoconvlora.inference.joining import JoinedMaps
 from geoconvlora.inference.outputs import OutputPlan
 from geoconvlora.inference.polygons import Legend, PolygonLayers
 from geoconvlora.inference.progress import progress_of
-from geoconvlora.inference.rasters import ClassRaster, MapRaster, ProbabilityRaster
+from geoconvlora.inference.rasters import ClassRaster, FractionType, MapRaster, ProbabilityRaster
 from geoconvlora.inference.rows import MapRows
 from geoconvlora.inference.target import Target
 from geoconvlora.inference.zooming import averaged, repeated
@@ -38,6 +38,7 @@ def write_joined(
     *,
     zoom_in: int = 1,
     zoom_out: int = 1,
+    probs_dtype: FractionType = "float32",
     progress: bool,
 ) -> Written:
     """Write joined maps to rasters on the target and to polygons.
@@ -50,6 +51,7 @@ def write_joined(
         layers: Polygons, on the zoomed grid.
         zoom_in: How many times finer than the target the joined maps are.
         zoom_out: How many times coarser.
+        probs_dtype: How probabilities are stored.
         progress: Show a bar on stderr if that is a terminal.
 
     Raises:
@@ -58,7 +60,7 @@ def write_joined(
     """
     valid = 0
     with ExitStack() as stack:
-        rasters = _open_rasters(stack, plan, target, legend)
+        rasters = _open_rasters(stack, plan, target, legend, probs_dtype)
         stack.enter_context(layers)
         stack.enter_context(joined)
         bands = _outlined(joined.rows(), layers)
@@ -85,7 +87,11 @@ def _outlined(bands: Iterable[MapRows], layers: PolygonLayers) -> Iterator[MapRo
 
 
 def _open_rasters(
-    stack: ExitStack, plan: OutputPlan, target: Target, legend: Legend
+    stack: ExitStack,
+    plan: OutputPlan,
+    target: Target,
+    legend: Legend,
+    probs_dtype: FractionType,
 ) -> list[MapRaster]:
     rasters: list[MapRaster] = [
         stack.enter_context(ClassRaster(path, target.geobox, legend.classes, model=legend.name))
@@ -97,6 +103,7 @@ def _open_rasters(
             target.geobox,
             legend.classes,
             model=legend.name,
+            dtype=probs_dtype,
             rule=legend.instances,
         )
         rasters.append(stack.enter_context(raster))

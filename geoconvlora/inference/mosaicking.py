@@ -142,6 +142,7 @@ def mosaic(
         legend,
         polygons or PolygonOptions(),
         scene=",".join(sorted(joined.names)),
+        first_row=target.window.row,
         scenes_of=joined.provenance.scenes_of,
     )
     assert target.crs is not None

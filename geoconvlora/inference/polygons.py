@@ -9,11 +9,14 @@ from types import TracebackType
 from typing import Any, Protocol
 
 import geopandas as gpd
+import numpy as np
 from numpy.typing import NDArray
 
 from geoconvlora.inference.rows import MapRows
-from geoconvlora.scenes import PredictionGrid
+from geoconvlora.scenes import PredictionGrid, Window
+from geoconvlora.scenes.grid import crop
 from geoconvlora.vector import MapPolygons, PolygonOptions, PolygonWriter
+from geoconvlora.vector.regions import BLOCK_ROWS
 from geoconvlora.weights.card import ClassInfo, InstanceRule
 
 
@@ -33,6 +36,10 @@ class Legend(Protocol):
         """How they become objects; None: they do not."""
 
 
+#: Empty rows above a part of a scene that are fed at a time.
+_ABOVE_ROWS = 64
+
+
 class PolygonLayers:
     """Polygons of one map in any number of files; a context manager, and idle without files."""
 
@@ -50,6 +57,7 @@ class PolygonLayers:
         *,
         scene: str,
         scenes_of: Callable[[gpd.GeoDataFrame], NDArray[Any]] | None = None,
+        first_row: int = 0,
     ) -> None:
         """Check the options; files are made on entering.
 
@@ -60,6 +68,8 @@ class PolygonLayers:
             options: What the user asked for.
             scene: Name of the map, and of every polygon's scene unless ``scenes_of`` tells them.
             scenes_of: Names the scenes of polygons, ``(n,)``.
+            first_row: Where the map's first row is on the scene's grid. Polygons are worked on in
+                blocks at fixed rows of that, so that a part of a scene has the whole's polygons.
 
         Raises:
             ConfigError: The options name a class that the model does not have.
@@ -69,9 +79,11 @@ class PolygonLayers:
         self._metadata = {"scene": scene, "model": card.name}
         self._scenes_of = scenes_of
         self._instances = card.instances is not None
+        above = first_row % BLOCK_ROWS
+        self._above = (len(card.classes), above, grid.width)
         self._polygons = MapPolygons(
-            geobox=grid.geobox,
-            extent=grid.extent,
+            geobox=crop(grid.geobox, Window(-above, 0, above + grid.height, grid.width)),
+            extent=(above + grid.extent[0], grid.extent[1]),
             classes=card.classes,
             rule=card.instances,
             options=options,
@@ -83,8 +95,15 @@ class PolygonLayers:
 
     def feed(self, rows: MapRows) -> None:
         """Trace rows of the prediction grid, and write the polygons that they complete."""
-        if self._writers:
-            self._write(self._polygons.feed(rows.probabilities, rows.valid))
+        if not self._writers:
+            return
+        if rows.row == 0:
+            classes, above, width = self._above
+            for row in range(0, above, _ABOVE_ROWS):
+                shape = (min(_ABOVE_ROWS, above - row), width)
+                nothing = np.zeros((classes, *shape), np.float32), np.zeros(shape, np.bool_)
+                self._write(self._polygons.feed(*nothing))
+        self._write(self._polygons.feed(rows.probabilities, rows.valid))
 
     def finish(self) -> None:
         """Write the polygons that reach the last row."""

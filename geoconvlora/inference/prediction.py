@@ -4,29 +4,33 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from functools import partial
+from collections.abc import Sequence
+from contextlib import closing
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING, get_args
 
 from geoconvlora.errors import ConfigError
-from geoconvlora.inference.outputs import OutputPlan, plan_outputs
+from geoconvlora.inference.blending import Blend
+from geoconvlora.inference.outputs import plan_outputs
 from geoconvlora.inference.polygons import PolygonLayers
 from geoconvlora.inference.progress import progress_of
-from geoconvlora.inference.rasters import ClassRaster, MapRaster, ProbabilityRaster
+from geoconvlora.inference.rasters import FractionType
 from geoconvlora.inference.result import PredictionResult
-from geoconvlora.inference.rows import MapRows, on_scene_grid, read_tile_rows, regroup
-from geoconvlora.inference.several import Joining, SceneMapper, predict_several
+from geoconvlora.inference.scene_mapper import SceneMapper
+from geoconvlora.inference.settings import settings_of
+from geoconvlora.inference.several import Joining, predict_several
+from geoconvlora.inference.sinks import MapSinks
+from geoconvlora.inference.spool import Spool
+from geoconvlora.inference.stream import map_rows
+from geoconvlora.inference.task import Augmentation, MapTask
 from geoconvlora.inference.tiles import Tiling
-from geoconvlora.scenes import PredictionGrid, Scene, fit_normaliser, open_scene
+from geoconvlora.scenes import PredictionGrid, Window, fit_normaliser, open_scene
+from geoconvlora.scenes.area import read_area
 from geoconvlora.scenes.ground import ground_sampling_distance
 from geoconvlora.scenes.inputs import raster_names
 from geoconvlora.vector import PolygonOptions
-from geoconvlora.weights import find_base_of, load, read_card
+from geoconvlora.weights import find_base_of, read_card
 from geoconvlora.weights.card import ModelCard
 
 if TYPE_CHECKING:
@@ -45,6 +49,15 @@ def predict(
     tile_size: int | None = None,
     overlap: int | None = None,
     batch_size: int = 4,
+    blend: Blend = "cosine",
+    tta: Augmentation = "none",
+    aoi: str | Path | None = None,
+    bounds: Sequence[float] | None = None,
+    bounds_crs: str | None = None,
+    probs_dtype: FractionType = "float32",
+    uncertainty: str | Path | None = None,
+    resume: bool = False,
+    workers: int = 1,
     device: str = "auto",
     polygons: PolygonOptions | None = None,
     overwrite: bool = False,
@@ -57,7 +70,8 @@ def predict(
 
     The scene is read, mapped and written in bands of rows: memory depends on its width and on the
     tile size. Everything that can be refused is refused before torch is imported. Files appear
-    whole or not at all.
+    whole or not at all. What is finished is kept on disk meanwhile, in a folder ``.NAME.run``
+    beside the first output, in six bytes or so a pixel for three classes.
 
     Args:
         scenes: A georeferenced raster, or several, which become one map; folders, globs, lists
@@ -68,13 +82,29 @@ def predict(
         model: A bundled model's name, a model file, or a loaded model.
         base: The base weights' file, where it is not bundled or in the weights folder; only for a
             model by its name or file.
-        probs: Also write class probabilities, a COG with one float32 band a class.
+        probs: Also write class probabilities, a COG with one band a class.
         bands: 1-based bands of the scene in the model's order; None finds them.
         nodata: Stored value that means 'no data', instead of the scene's own.
         tile_size: Side of the network's input in pixels, a multiple of 16 up to 4096; None:
             the model's.
         overlap: Pixels that neighbouring tiles share; None: the model's, or a quarter.
-        batch_size: Tiles that the network sees at once.
+        batch_size: Tiles that the network sees at once; changes results by float rounding only.
+        blend: How overlapping tiles are joined: ``cosine``, ``linear`` or ``gaussian`` weights, or
+            each pixel from one tile, ``crop`` from the middle one and ``none`` from the last.
+        tta: Test-time augmentation: probabilities averaged over ``flips`` (4 views) or ``d4`` (8).
+        aoi: A vector file of polygons: only pixels whose centres lie in them are mapped, and the
+            outputs are as large as they are. Tiles are those of the whole scene, and see all of
+            it, so what is inside is what it would be in the whole map.
+        bounds: West, south, east and north of a box, likewise; with ``aoi``, what both share.
+        bounds_crs: The box's CRS; None: the scene's.
+        probs_dtype: ``float32``, or ``uint8`` with the scale 0.004.
+        uncertainty: Also write how far predictions of a pixel differ, those of overlapping tiles
+            and of their views, stored as probabilities are; see
+            :class:`geoconvlora.inference.rasters.SpreadRaster`.
+        resume: Go on from an unfinished run to these outputs, if there is one, and leave what is
+            finished after an error or Ctrl-C. The result has the same bytes as an unbroken run.
+        workers: Processes that map at the same time; the result does not depend on it. A script
+            that asks for several must have an ``if __name__ == "__main__":``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; ``auto`` leaves a loaded model
             where it is.
         polygons: Simplification, smallest area, holes and classes of polygons.
@@ -94,7 +124,7 @@ def predict(
         ModelFileError: The model is damaged or for other base weights.
         WeightsError: The base weights are not there.
         OutputError: An output exists, has an unknown suffix, or cannot be written.
-        ConfigError: An argument cannot work.
+        ConfigError: An argument cannot work, or the run to resume was another one.
 
     Warns:
         UserWarning: The scene has no valid pixel, or a pixel size that the model does not know.
@@ -107,49 +137,45 @@ def predict(
     """
     started = time.monotonic()
     paths = _scene_paths(scenes)
-    if batch_size < 1:
-        raise ConfigError(f"batch size {batch_size} is less than 1")
-    if band_rows is not None and band_rows < 1:
-        raise ConfigError(f"band_rows {band_rows} is less than 1")
-    plan = plan_outputs(out, probs, inputs=paths, overwrite=overwrite)
+    for name, value in (("batch size", batch_size), ("workers", workers), ("band_rows", band_rows)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} {value} is less than 1")
+    _check_choices(blend=blend, tta=tta, probs_dtype=probs_dtype)
+    plan = plan_outputs(
+        out, probs, uncertainty=uncertainty, inputs=paths, overwrite=overwrite, resume=resume
+    )
     card = _checked_card(model, base)
+    polygons = polygons or PolygonOptions()
     wanted = [band.name for band in card.bands]
     if len(paths) > 1:
-
-        def rows_of(scene: Scene, grid: PredictionGrid, tiling: Tiling) -> Iterator[MapRows]:
-            from geoconvlora.inference.network import map_rows
-
-            network, where = _placed(model, base, device)
-            return map_rows(
-                read_tile_rows(
-                    scene, grid, tiling, fit_normaliser(card.scaling, card.bands, scene)
-                ),
-                network,
-                classes=len(card.classes),
-                tiling=tiling,
-                batch_size=batch_size,
-                device=where,
+        if aoi is not None or bounds is not None or uncertainty is not None:
+            raise ConfigError(
+                "an area (aoi, bounds) and uncertainty belong to one scene: leave them out, and "
+                "cut the joined probabilities with geoconvlora mosaic --bounds"
             )
-
         return predict_several(
             paths,
             plan,
             card,
             SceneMapper(
-                open=partial(
-                    open_scene,
-                    wanted=wanted,
-                    bands=bands,
-                    nodata=nodata,
-                    default_nodata=card.nodata,
-                ),
-                tiling=lambda grid: Tiling.for_model(
-                    grid.height, grid.width, card, tile_size, overlap
-                ),
-                rows=rows_of,
+                card=card,
+                model=model,
+                base=base,
+                bands=bands,
+                nodata=nodata,
+                tile_size=tile_size,
+                overlap=overlap,
+                batch_size=batch_size,
+                blend=blend,
+                tta=tta,
+                device=device,
+                workers=workers,
             ),
             joining=joining or Joining(),
-            polygons=polygons or PolygonOptions(),
+            polygons=polygons,
+            probs_dtype=probs_dtype,
+            resume=resume,
+            overwrite=overwrite,
             dry_run=dry_run,
             progress=progress,
         )
@@ -159,8 +185,15 @@ def predict(
     ) as scene:
         grid = PredictionGrid.for_scene(scene, card.resolution)
         tiling = Tiling.for_model(grid.height, grid.width, card, tile_size, overlap)
+        area = read_area(scene, grid, aoi=aoi, bounds=bounds, bounds_crs=bounds_crs)
+        window = Window(0, 0, grid.height, grid.width) if area is None else area.window
         layers = PolygonLayers(
-            plan.polygons, grid, card, polygons or PolygonOptions(), scene=scene.name
+            plan.polygons,
+            grid.part(window),
+            card,
+            polygons,
+            scene=scene.name,
+            first_row=window.row,
         )
         result = PredictionResult(
             scene=path,
@@ -175,41 +208,46 @@ def predict(
         )
         if dry_run:
             return result
-        normaliser = fit_normaliser(card.scaling, card.bands, scene)
-        with ExitStack() as stack:
-            rasters = _open_rasters(stack, plan, scene, card)
-            stack.enter_context(layers)
+        task = MapTask(
+            scene=scene,
+            grid=grid,
+            tiling=tiling,
+            normaliser=fit_normaliser(card.scaling, card.bands, scene),
+            classes=len(card.classes),
+            batch_size=batch_size,
+            blend=blend,
+            tta=tta,
+            spread=plan.uncertainty is not None,
+            area=area,
+        )
+        settings = settings_of(task, model, plan, polygons, probs_dtype)
+        with (
+            Spool(plan.files, settings, resume=resume, overwrite=overwrite) as spool,
+            MapSinks(plan, task, card, layers, probs_dtype) as sinks,
+        ):
+            from geoconvlora.inference.running import finish_strips
 
-            from geoconvlora.inference.network import map_rows
-
-            network, where = _placed(model, base, device)
-            bands_of_rows = regroup(
-                map_rows(
-                    read_tile_rows(scene, grid, tiling, normaliser),
-                    network,
-                    classes=len(card.classes),
-                    tiling=tiling,
-                    batch_size=batch_size,
-                    device=where,
-                ),
-                _rows_of_band(band_rows or tiling.tile, grid),
-            )
-            valid = 0
-            with progress_of(grid.height, scene.name, shown=progress) as advance:
-                for rows in bands_of_rows:
-                    valid += int(np.count_nonzero(rows.valid))
-                    _write(rows, rasters, layers, grid, scene)
+            finished = finish_strips(task, spool, model, base, device=device, workers=workers)
+            rows_of_map = map_rows(task, finished, spool.path, band_rows=band_rows)
+            with (
+                closing(finished),
+                closing(rows_of_map),
+                progress_of(window.height, scene.name, shown=progress) as advance,
+            ):
+                for rows in rows_of_map:
+                    sinks.feed(rows)
                     advance(rows.valid.shape[0])
-            for raster in rasters:
-                raster.finish()
-            layers.finish()
-        if valid == 0:
-            warnings.warn(
-                f"{path} has no valid pixel: the outputs hold nothing", UserWarning, stacklevel=2
-            )
+            sinks.finish()
+    if sinks.valid_pixels == 0:
+        warnings.warn(
+            f"{path} has no valid pixel{'' if area is None else ' in the area asked for'}: "
+            "the outputs hold nothing",
+            UserWarning,
+            stacklevel=2,
+        )
     return result.model_copy(
         update={
-            "valid_fraction": valid / (grid.height * grid.width),
+            "valid_fraction": sinks.valid_pixels / (window.height * window.width),
             "polygons": layers.count if plan.polygons else None,
             "area_m2": layers.area_m2,
             "seconds": time.monotonic() - started,
@@ -227,14 +265,6 @@ def _scene_paths(scenes: str | Path | Sequence[str | Path]) -> list[str]:
     return paths
 
 
-def _placed(model: str | Path | Model, base: str | Path | None, device: str) -> tuple[Any, Any]:
-    """The network in evaluation mode, and the device where it is."""
-    from geoconvlora.inference.network import place
-
-    loaded = load(model, base=base) if isinstance(model, (str, PathLike)) else model
-    return place(loaded.network, device)
-
-
 def _checked_card(model: str | Path | Model, base: str | Path | None) -> ModelCard:
     """The model's card, once its base weights are known to be there."""
     if isinstance(model, (str, PathLike)):
@@ -246,41 +276,11 @@ def _checked_card(model: str | Path | Model, base: str | Path | None) -> ModelCa
     return model.card
 
 
-def _rows_of_band(rows: int, grid: PredictionGrid) -> int:
-    """Rows of the grid that are written at a time.
-
-    A finer grid's are whole scene pixels, so that each can be averaged; a coarser grid's are few,
-    because each becomes many rows of the scene.
-    """
-    if grid.zoom_out > 1:
-        return max(1, rows // grid.zoom_out)
-    return -(-rows // grid.zoom_in) * grid.zoom_in
-
-
-def _open_rasters(
-    stack: ExitStack, plan: OutputPlan, scene: Scene, card: ModelCard
-) -> list[MapRaster]:
-    rasters: list[MapRaster] = [
-        stack.enter_context(ClassRaster(path, scene.geobox, card.classes, model=card.name))
-        for path in plan.classes
-    ]
-    if plan.probabilities is not None:
-        raster = ProbabilityRaster(
-            plan.probabilities, scene.geobox, card.classes, model=card.name, rule=card.instances
-        )
-        rasters.append(stack.enter_context(raster))
-    return rasters
-
-
-def _write(
-    rows: MapRows,
-    rasters: Sequence[MapRaster],
-    layers: PolygonLayers,
-    grid: PredictionGrid,
-    scene: Scene,
-) -> None:
-    layers.feed(rows)
-    if rasters:
-        own = on_scene_grid(rows, grid, scene)
-        for raster in rasters:
-            raster.feed(own)
+def _check_choices(*, blend: str, tta: str, probs_dtype: str) -> None:
+    for name, value, known in (
+        ("blend", blend, get_args(Blend)),
+        ("tta", tta, get_args(Augmentation)),
+        ("probs_dtype", probs_dtype, get_args(FractionType)),
+    ):
+        if value not in known:
+            raise ConfigError(f"{name} {value!r} is unknown: give {', '.join(known)}")

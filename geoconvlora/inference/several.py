@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-from geoconvlora.errors import OutputError
 from geoconvlora.inference.joined_outputs import write_joined
 from geoconvlora.inference.joining import JoinedMaps
-from geoconvlora.inference.map_store import MapStore, open_store
+from geoconvlora.inference.map_source import MapSource
 from geoconvlora.inference.merging import MergeName
 from geoconvlora.inference.mosaicking import FADE_PX, check_merging
-from geoconvlora.inference.outputs import OutputPlan, part_name
+from geoconvlora.inference.outputs import OutputPlan
 from geoconvlora.inference.polygons import PolygonLayers
 from geoconvlora.inference.provenance import distinct_names
+from geoconvlora.inference.rasters import FractionType
 from geoconvlora.inference.result import PredictionResult
-from geoconvlora.inference.rows import MapRows
+from geoconvlora.inference.scene_mapper import SceneMapper
+from geoconvlora.inference.spool import Spool
 from geoconvlora.inference.target import choose_target
-from geoconvlora.inference.tiles import Tiling
 from geoconvlora.inference.warping import ResamplingName
-from geoconvlora.scenes import PredictionGrid, Scene
+from geoconvlora.scenes import PredictionGrid
 from geoconvlora.scenes.grid import zoom_of
 from geoconvlora.scenes.ground import ground_sampling_distance
 from geoconvlora.vector import PolygonOptions
-
-if TYPE_CHECKING:
-    from geoconvlora.weights.card import ModelCard
+from geoconvlora.weights.card import ModelCard
 
 
 @dataclass(frozen=True)
@@ -53,21 +47,6 @@ class Joining:
     fade_px: float = FADE_PX
 
 
-@dataclass(frozen=True)
-class SceneMapper:
-    """One scene's part of the work, which is that of a scene alone.
-
-    Attributes:
-        open: Opens a scene with the model's bands.
-        tiling: Its tile grid, from its prediction grid.
-        rows: Its map's rows on that grid; imports torch.
-    """
-
-    open: Callable[[str], Scene]
-    tiling: Callable[[PredictionGrid], Tiling]
-    rows: Callable[[Scene, PredictionGrid, Tiling], Iterator[MapRows]]
-
-
 def predict_several(
     paths: Sequence[str],
     plan: OutputPlan,
@@ -76,13 +55,17 @@ def predict_several(
     *,
     joining: Joining,
     polygons: PolygonOptions,
+    probs_dtype: FractionType,
+    resume: bool,
+    overwrite: bool,
     dry_run: bool,
     progress: bool,
 ) -> PredictionResult:
     """Map scenes one after the other, each on its own grid, and join the maps.
 
-    Each map is kept, on the grid that the model saw, in a folder beside the first output until all
-    are joined; see :func:`geoconvlora.inference.predict` for the rest.
+    Each map is kept, on the grid that the model saw, in the run's folder until all are joined; a
+    run that is resumed takes finished ones from there. See
+    :func:`geoconvlora.inference.predict` for the arguments.
 
     Raises:
         SceneError: A scene is missing, damaged, or has no CRS.
@@ -95,8 +78,7 @@ def predict_several(
     scenes = [mapper.open(path) for path in paths]
     for scene in scenes:
         scene.close()
-    grids = [PredictionGrid.for_scene(scene, card.resolution) for scene in scenes]
-    tilings = [mapper.tiling(grid) for grid in grids]
+    tilings = [mapper.tiling(PredictionGrid.for_scene(scene, card.resolution)) for scene in scenes]
     target = choose_target(
         [scene.geobox for scene in scenes], dst_crs=joining.dst_crs, res=joining.res
     )
@@ -119,17 +101,30 @@ def predict_several(
     )
     if dry_run:
         return result
+    settings = {
+        "outputs": ", ".join(path.name for path in plan.files),
+        "probabilities": probs_dtype,
+        "polygons": str(polygons),
+        "joining": str(joining),
+        "scenes": ", ".join(paths),
+    }
     # Maps are joined in the order of their files, which must not be that of the arguments.
     ranks = {path: rank for rank, path in enumerate(sorted(paths))}
-    with ExitStack() as stack:
-        folder = stack.enter_context(_folder_beside(plan.files[0]))
-        sources = []
-        for path, scene, own, tiling in zip(paths, scenes, grids, tilings, strict=True):
-            store = folder / f"{ranks[path]:06}.tif"
-            with scene, MapStore(store, own.geobox, len(card.classes)) as kept:
-                for rows in mapper.rows(scene, own, tiling):
-                    kept.feed(rows)
-            sources.append(open_store(store, card.classes, card.name))
+    with Spool(plan.files, settings, resume=resume, overwrite=overwrite) as spool:
+        sources: list[MapSource] = []
+        ready: SceneMapper | None = None
+        for path, scene, name in zip(paths, scenes, names, strict=True):
+            store = spool.folder / f"{ranks[path]:06}.tif"
+            with scene:
+                task = mapper.task(scene)
+                # As the model was named: a loaded one is described in another way.
+                own = mapper.settings(task)
+                for what, value in own.items():
+                    spool.settle(f"{what} of {name}", value)
+                if not store.exists():
+                    ready = ready or mapper.loaded()
+                    ready.map(task, store, own, resume=resume, progress=progress)
+            sources.append(mapper.read(store))
         joined = JoinedMaps(
             sources,
             fine,
@@ -144,6 +139,7 @@ def predict_several(
             card,
             polygons,
             scene=result.scene,
+            first_row=fine.window.row,
             scenes_of=joined.provenance.scenes_of,
         )
         written = write_joined(
@@ -154,6 +150,7 @@ def predict_several(
             layers,
             zoom_in=zoom_in,
             zoom_out=zoom_out,
+            probs_dtype=probs_dtype,
             progress=progress,
         )
     if written.valid_fraction == 0:
@@ -168,17 +165,3 @@ def predict_several(
             "seconds": time.monotonic() - started,
         }
     )
-
-
-@contextmanager
-def _folder_beside(output: Path) -> Iterator[Path]:
-    """A folder for the scenes' own maps; it goes, whatever happens."""
-    folder = part_name(output, "scenes").with_suffix("")
-    try:
-        folder.mkdir()
-    except OSError as error:
-        raise OutputError(f"{folder} cannot be made ({error.strerror})") from error
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

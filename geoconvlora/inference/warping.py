@@ -17,7 +17,7 @@ from geoconvlora.inference.map_source import MapSource
 from geoconvlora.inference.target import SAME_PIXEL, Target, moved, pixels_of
 from geoconvlora.scenes import Pixels, PredictionGrid, Window
 from geoconvlora.scenes.environment import raster_environment
-from geoconvlora.scenes.grid import nearest_integer, read_coarser
+from geoconvlora.scenes.grid import coarser, nearest_integer
 
 ResamplingName = Literal["bilinear", "nearest"]
 
@@ -105,11 +105,11 @@ class WarpedMap:
                 Window(window.row + rows, window.column + columns, window.height, window.width)
             )
         place = self._place_of(window)
-        weights = self._fading(place)
-        layers = np.stack([weights, (weights > 0).astype(np.float32)])
+        fading = self._fading(place)
+        layers = np.stack([fading, (fading > 0).astype(np.float32)])
         weights, there = self._warp(layers, place, window, self._resampling)
-        np.divide(weights, there, out=weights, where=valid)
-        return weights * valid
+        found = np.zeros(valid.shape, np.float32)
+        return np.divide(weights, there, out=found, where=valid)
 
     def close(self) -> None:
         """Close the file; reading opens it again."""
@@ -118,7 +118,7 @@ class WarpedMap:
     def _read(self, window: Window) -> Pixels:
         if self._factor == 1:
             return self.source.read(window)
-        return read_coarser(self.source, self._factor, window)
+        return coarser(self.source, self._factor, window)
 
     def _fading(self, window: Window) -> NDArray[np.float32]:
         halo = halo_of(self._fade_px)
@@ -148,12 +148,12 @@ class WarpedMap:
         crs = self._geobox.crs
         assert crs is not None
         whole = Window(0, 0, *map(int, self._geobox.shape))
-        rows, columns = pixels_of(
+        places = pixels_of(
             whole, 2 * _POINTS, self._geobox.affine, crs, self._target.affine, self._target.crs
         )
-        if not (np.isfinite(rows).all() and np.isfinite(columns).all()):
+        if not np.isfinite(places).all():
             return self._target.window
-        return _around(rows, columns)
+        return _around(*places)
 
     def _warp(
         self, layers: NDArray[Any], place: Window, window: Window, resampling: Resampling

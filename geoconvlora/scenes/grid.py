@@ -86,6 +86,14 @@ class PredictionGrid:
         extent = (height * zoom_in / zoom_out, width * zoom_in / zoom_out)
         return cls(zoom_in, zoom_out, GeoBox(shape, affine, geobox.crs), extent)
 
+    def part(self, window: Window) -> PredictionGrid:
+        """Return the grid of a window inside, whose pixels are the same."""
+        extent = (
+            min(self.extent[0] - window.row, window.height),
+            min(self.extent[1] - window.column, window.width),
+        )
+        return PredictionGrid(self.zoom_in, self.zoom_out, crop(self.geobox, window), extent)
+
     @cached_property
     def height(self) -> int:
         """Rows."""
@@ -104,6 +112,14 @@ def zoom_of(gsd_m: float, resolution: Resolution) -> tuple[int, int]:
     accepted_gsd_m = min(gsd_m, _coarsest_gsd_m(resolution))
     zoom_in = min(nearest_integer(accepted_gsd_m / resolution.gsd_m), MAX_ZOOM_IN)
     return zoom_in, nearest_integer(resolution.gsd_m / gsd_m)
+
+
+def crop(geobox: GeoBox, window: Window) -> GeoBox:
+    """Return the grid of a window, which may reach beyond ``geobox``."""
+    a, b, left, d, e, top = tuple(geobox.affine)[:6]
+    x = a * window.column + b * window.row + left
+    y = d * window.column + e * window.row + top
+    return GeoBox((window.height, window.width), Affine(a, b, x, d, e, y), geobox.crs)
 
 
 def check_resolution(scene: Scene, resolution: Resolution) -> None:
@@ -152,9 +168,9 @@ def read_grid(
         SceneError: The file cannot be read there.
     """
     if grid.zoom_in > 1:
-        pixels = _finer(scene, grid.zoom_in, window)
+        pixels = finer(scene, grid.zoom_in, window)
     elif grid.zoom_out > 1:
-        pixels = read_coarser(scene, grid.zoom_out, window)
+        pixels = coarser(scene, grid.zoom_out, window)
     else:
         pixels = scene.read(window)
     return normaliser(pixels), pixels.valid
@@ -166,7 +182,18 @@ def nearest_integer(ratio: float) -> int:
     return below if ratio * ratio <= below * (below + 1) else below + 1
 
 
-def _finer(scene: Scene, factor: int, window: Window) -> Pixels:
+class PixelSource(Protocol):
+    """Whatever windows can be read from."""
+
+    def read(self, window: Window) -> Pixels:
+        """Return a window's pixels; what lies outside is invalid."""
+
+
+def finer(scene: PixelSource, factor: int, window: Window) -> Pixels:
+    """Return a window of the grid ``factor`` times finer, bilinear between pixels' centres.
+
+    It reads the scene pixels that the window touches and one more on each side.
+    """
     rows, row_lows, row_weights = _neighbours(window.row, window.height, factor)
     columns, column_lows, column_weights = _neighbours(window.column, window.width, factor)
     top, left = int(row_lows[0]), int(column_lows[0])
@@ -207,7 +234,7 @@ def _interpolate(
     return mixed
 
 
-def read_coarser(raster: Readable, factor: int, window: Window) -> Pixels:
+def coarser(raster: Readable, factor: int, window: Window) -> Pixels:
     """Return a window of a raster's ``factor`` x ``factor`` blocks, each its valid pixels' mean.
 
     A block is valid if at least half of its pixels inside the raster are.
@@ -224,7 +251,7 @@ def read_coarser(raster: Readable, factor: int, window: Window) -> Pixels:
             factor,
             Window(window.row + row, window.column, min(step, window.height - row), window.width),
         )
-        for row in range(0, window.height, step)
+        for row in range(0, max(1, window.height), step)
     ]
     return Pixels(
         np.concatenate([part.values for part in parts], axis=1),
