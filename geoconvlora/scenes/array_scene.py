@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,10 @@ class ArrayScene(Scene):
 def _place(array: xarray.DataArray, name: str) -> GeoBox:
     import odc.geo.xr  # noqa: F401  (gives arrays their place)
 
-    geobox = array.odc.geobox
+    with warnings.catch_warnings():
+        # What it warns of is refused below.
+        warnings.simplefilter("ignore", UserWarning)
+        geobox = array.odc.geobox
     if not isinstance(geobox, GeoBox):
         raise SceneError(
             f"{name} has no regular coordinates along two spatial dimensions such as y and x: give "

@@ -10,6 +10,7 @@ import rasterio
 import shapely
 from rasterio.enums import Resampling
 from rasterio.shutil import copy as copy_raster
+from rasterio.transform import from_origin
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
@@ -30,7 +31,8 @@ def landscape(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         for name, column in (("west", 0), ("east", SIZE - HALF)):
             window = Window(column, 0, HALF, SIZE)
             paths[name] = folder / f"{name}.tif"
-            profile = {**scene.profile, "width": HALF, "transform": scene.window_transform(window)}
+            place = from_origin(scene.bounds.left + column * 10, scene.bounds.top, 10, 10)
+            profile = {**scene.profile, "width": HALF, "transform": place}
             profile["nodata"] = 0
             with rasterio.open(paths[name], "w", **profile) as half:
                 half.write(scene.read(window=window))
