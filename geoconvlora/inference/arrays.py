@@ -225,7 +225,8 @@ def _dataset(
         coords={**coords, "class": [each.name for each in card.classes]},
         attrs={"model": card.name, "scene": scene.name},
     )
-    return odc.geo.xr.assign_crs(dataset, scene.geobox.crs)
+    placed: xr.Dataset = odc.geo.xr.assign_crs(dataset, scene.geobox.crs)
+    return placed
 
 
 def _legend(classes: Sequence[ClassInfo]) -> dict[str, Any]:

@@ -43,7 +43,9 @@ class Provenance:
     def note(self, window: Window, name: str, mask: NDArray[np.bool_]) -> None:
         """Remember that a scene had a say in some pixels ``(h, w)`` of a whole block."""
         rows, columns = window.height // CELL_PX, window.width // CELL_PX
-        cells: NDArray[np.bool_] = mask.reshape(rows, CELL_PX, columns, CELL_PX).any(axis=(1, 3))
+        cells: NDArray[np.bool_] = np.asarray(
+            mask.reshape(rows, CELL_PX, columns, CELL_PX).any(axis=(1, 3))
+        )
         if cells.any():
             key = window.row // self._block[0], window.column // self._block[1]
             self._shares[key].append((name, None if bool(cells.all()) else cells))

@@ -109,7 +109,8 @@ class WarpedMap:
         layers = np.stack([fading, (fading > 0).astype(np.float32)])
         weights, there = self._warp(layers, place, window, self._resampling)
         found = np.zeros(valid.shape, np.float32)
-        return np.divide(weights, there, out=found, where=valid)
+        np.divide(weights, there, out=found, where=valid)
+        return found
 
     def close(self) -> None:
         """Close the file; reading opens it again."""

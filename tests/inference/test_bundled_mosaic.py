@@ -20,6 +20,9 @@ from geoconvlora.synthetic import write_sample
 
 SIZE, HALF = 320, 190
 
+# rasterio multiplies affine transforms in a way that affine 3 wants spelled otherwise.
+pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+
 
 @pytest.fixture(scope="module")
 def landscape(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
