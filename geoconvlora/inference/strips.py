@@ -139,6 +139,9 @@ class StripReader:
         self._path = path
         try:
             self._file = path.open("rb")
+        except OSError as error:
+            raise self._damaged() from error
+        try:
             self._file.seek(-16, os.SEEK_END)
             end = self._file.tell()
             tail = self._file.read(16)
@@ -149,9 +152,8 @@ class StripReader:
             self._planes, self._rows = index["planes"], index["rows"]
             self._blocks = [_Block(*block) for block in index["blocks"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise OutputError(
-                f"{path} is gone or damaged: remove its folder {path.parent} and start again"
-            ) from error
+            self._file.close()
+            raise self._damaged() from error
 
     def read(self, rows: slice, columns: slice) -> tuple[NDArray[np.uint16], NDArray[np.bool_]]:
         """Return some rows and columns: steps ``(planes, h, w)`` and validity ``(h, w)``.
@@ -191,7 +193,8 @@ class StripReader:
         values: NDArray[Any] = np.empty(count, dtype)
         self._file.seek(offset)
         if self._file.readinto(values.data.cast("B")) != values.nbytes:
-            raise OutputError(
-                f"{self._path} is cut short: remove its folder {self._path.parent} and start again"
-            )
+            raise self._damaged()
         return values
+
+    def _damaged(self) -> OutputError:
+        return OutputError(f"{self._path} is gone or damaged: remove its folder and start again")

@@ -147,7 +147,7 @@ class Workers:
 def _devices(name: str) -> list[str]:
     """Devices to deal out to workers."""
     chosen = choose_device(name)
-    if chosen.type == "cuda" and chosen.index is None:
+    if str(chosen) == "cuda":
         return [f"cuda:{n}" for n in range(torch.cuda.device_count())]
     return [str(chosen)]
 
