@@ -106,13 +106,14 @@ def choose_bands(
     data = [label for label in labels if label.color != "alpha"]
     if not data:
         raise BandError(f"{path} has no band but alpha: choose bands with --bands")
-    if wanted is None or len(data) == len(wanted):
+    if wanted is None:
         return tuple(label.index for label in data)
-    if len(data) > len(wanted):
-        chosen = [_only_match(data, name) for name in wanted]
-        found = tuple(index for index in chosen if index is not None)
-        if len(set(found)) == len(wanted):
-            return found
+    chosen = [_only_match(data, name) for name in wanted]
+    found = tuple(index for index in chosen if index is not None)
+    if len(set(found)) == len(wanted):
+        return found
+    if len(data) == len(wanted):
+        return tuple(label.index for label in data)
     count = f"{len(data)} band" + ("s" if len(data) != 1 else "")
     raise BandError(
         f"{path} has {count}; the model wants {len(wanted)} ({', '.join(wanted)}): give their "

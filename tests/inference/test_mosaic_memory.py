@@ -21,13 +21,13 @@ from geoconvlora.inference import mosaic
 from peak_memory import peak_memory_mb
 
 outputs = [sys.argv[1] + suffix for suffix in (".tif", ".gpkg")]
-mosaic(sys.argv[2:], outputs, dst_crs="EPSG:3035", res=10)
+mosaic(sys.argv[2:], outputs, res=10)
 print(peak_memory_mb())
 """
 
 
 def peak_memory(folder: Path, count: int) -> float:
-    """Of a column of maps, each overlapping the next by an eighth."""
+    """Of a column of maps, each overlapping the next by an eighth, and warped by half a pixel."""
     paths = []
     patches = np.random.default_rng(0).random((3, 8, 8), dtype=np.float32)
     values = patches.repeat(WIDTH // 8, axis=1).repeat(HEIGHT // 8, axis=2)
@@ -43,7 +43,7 @@ def peak_memory(folder: Path, count: int) -> float:
             dtype="float32",
             compress="deflate",
             crs="EPSG:32631",
-            transform=Affine(10, 0, 600_000, 0, -10, 5_600_000 - i * 10 * HEIGHT * 7 // 8),
+            transform=Affine(10, 0, 600_005, 0, -10, 5_600_005 - i * 10 * HEIGHT * 7 // 8),
         ) as dataset:
             dataset.write(values)
     done = subprocess.run(
