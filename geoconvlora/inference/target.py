@@ -124,7 +124,7 @@ def choose_target(
     crs = first.crs if dst_crs is None else _crs_of(dst_crs)
     same_crs = crs == first.crs
     if same_crs and res is None:
-        affine = first.affine
+        affine = _anchored(first.affine)
     else:
         side = res if res is not None else _like_on_the_ground(first, crs, bounds)
         affine = Affine(side, 0, 0, 0, -side, 0)
@@ -180,6 +180,17 @@ def pixels_of(
     a, b, left, d, e, top = tuple(~target)[:6]
     with np.errstate(invalid="ignore"):
         return d * x + e * y + top, a * x + b * y + left
+
+
+def _anchored(affine: Affine) -> Affine:
+    """Return the same grid, begun at the pixel that the CRS's origin lies in.
+
+    Maps whose pixels lie on one grid then agree on where it begins, whichever comes first.
+    """
+    inverse, (a, b, _, d, e, _) = ~affine, tuple(affine)[:6]
+    # A millionth of a pixel is rounding.
+    column, row = (round(math.floor(at + 1e-6) - at, 6) for at in (inverse.c, inverse.f))
+    return Affine(a, b, a * column + b * row + 0.0, d, e, d * column + e * row + 0.0)
 
 
 def _crs_of(text: str) -> CRS:

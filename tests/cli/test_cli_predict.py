@@ -62,7 +62,8 @@ REFUSALS = {
         ["scene.tif", "-m", "based.safetensors", "--base", "card.safetensors"],
         "based.safetensors is for the base weights away.safetensors with sha256 0000000000000000",
     ),
-    "two scenes": (["scene.tif", "two.tif"], "mosaicking"),
+    "one scene twice": (["scene.tif", "scene.tif"], "scene.tif is given twice"),
+    "area of two scenes": (["scene.tif", "two.tif", "--bounds", "0,0,1,1"], "belong to one scene"),
 }
 
 

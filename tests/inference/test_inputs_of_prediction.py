@@ -9,6 +9,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
+from networks import convolution
 
 from geoconvlora.errors import SceneError
 from geoconvlora.inference import predict
@@ -47,7 +48,7 @@ def test_item_gives_the_map_of_the_same_bands_in_one_file(
 def test_item_may_be_mapped_by_several_processes(make_model, item, tmp_path) -> None:
     for workers in (1, 2):
         out = tmp_path / f"{workers}.tif"
-        predict(item, out, model=make_model(), workers=workers, device="cpu")
+        predict(item, out, model=make_model(convolution()), workers=workers, device="cpu")
     assert (tmp_path / "1.tif").read_bytes() == (tmp_path / "2.tif").read_bytes()
 
 

@@ -75,6 +75,20 @@ def test_order_of_maps_changes_no_byte(tmp_path: Path, merge) -> None:
     assert len(seen) == 1
 
 
+def test_maps_on_one_grid_give_it_in_any_order(tmp_path: Path) -> None:
+    places = [(0, 0), (37, 51), (-20, 60)]
+    maps = [
+        write_map(tmp_path / f"{i}.tif", patches(i), transform=shifted(*place))
+        for i, place in enumerate(places)
+    ]
+    outputs = [tmp_path / "c.tif", tmp_path / "c.gpkg"]
+    seen = set()
+    for order in (maps, maps[::-1], [maps[i] for i in (2, 0, 1)]):
+        mosaic(order, outputs, overwrite=True)
+        seen.add(tuple(path.read_bytes() for path in outputs))
+    assert len(seen) == 1
+
+
 def test_first_last_and_max_take_one_map_as_it_is(tmp_path: Path) -> None:
     one, two = probabilities(1), probabilities(2)
     one[:, :30] = np.nan

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from networks import Failing
+from networks import Failing, convolution
 from rasterio.transform import Affine
 
 from geoconvlora.errors import ConfigError, OutputError
@@ -83,7 +83,12 @@ def test_workers_change_no_byte(make_model, scenes, tmp_path) -> None:
     for workers in (1, 2):
         predict(
             *(scenes[:2], outputs(tmp_path)),
-            **{"model": make_model(), "workers": workers, "device": "cpu", "overwrite": True},
+            **{
+                "model": make_model(convolution()),
+                "workers": workers,
+                "device": "cpu",
+                "overwrite": True,
+            },
         )
         seen.add(tuple(path.read_bytes() for path in outputs(tmp_path)))
     assert len(seen) == 1
