@@ -1,17 +1,24 @@
 """Time and peak memory of `predict` around a network that costs next to nothing.
 
     python benchmarks/scenes.py --sizes 5000x10000 50000x10000 --tile 1024 --overlap 128
+    pip install --no-deps --target PEER geoai-py
+    python benchmarks/scenes.py --sizes 3000x10000 6000x10000 --peer PEER
 
 Scenes are one picture of fields, three bands of bytes, repeated by a VRT, so they take no room on
 disk. The network is a convolution of 1 x 1 pixel to three classes. Each size is predicted in a
 process of its own, with one thread for numerics, to a class raster and probabilities as bytes.
 Prints a table of processor time, with and without the network, and of peak memory (Linux only: the
 kernel tells each process its peak of resident memory).
+
+With `--peer` the same scene goes through the same network in geoai-py's `predict_geotiff` too, with
+the same tiles, to probabilities as bytes. ftw-tools takes its network from a checkpoint of its own
+class only, and segment-geospatial is made around SAM's mask generator: neither lets it be replaced.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import subprocess
@@ -122,18 +129,11 @@ def cheap_model(tile: int):
     return Model(card, Timed())
 
 
-def predict_one(arguments: dict) -> None:
-    """What the child process does."""
-    import torch
-
+def ours(model, scene: str, folder: Path, arguments: dict) -> None:
     from geoconvlora.inference import predict
 
-    torch.set_num_threads(1)
-    model = cheap_model(arguments["tile"])
-    folder = Path(arguments["folder"])
-    wall, cpu = time.perf_counter(), time.process_time()
     predict(
-        arguments["scene"],
+        scene,
         [folder / "classes.tif"],
         probs=folder / "probs.tif",
         probs_dtype="uint8",
@@ -142,6 +142,47 @@ def predict_one(arguments: dict) -> None:
         batch_size=arguments["batch"],
         device="cpu",
     )
+
+
+def geoai(model, scene: str, folder: Path, arguments: dict) -> None:
+    from torch import nn
+
+    # The one module: its package imports many others that it has no need of.
+    path = Path(arguments["peer"], "geoai", "inference.py")
+    spec = importlib.util.spec_from_file_location("geoai_inference", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    module.predict_geotiff(
+        nn.Sequential(model.network, nn.Softmax(dim=1)),
+        scene,
+        str(folder / "probs.tif"),
+        tile_size=arguments["tile"],
+        overlap=arguments["overlap"],
+        batch_size=arguments["batch"],
+        num_classes=3,
+        output_dtype="uint8",
+        output_nodata=255,
+        blend_mode="cosine",
+        preprocess_fn=lambda tile: (tile / 255 - 0.5) / 0.25,
+        postprocess_fn=lambda map_: map_ * 250,
+        device="cpu",
+        compress="deflate",
+        verbose=False,
+    )
+
+
+def predict_one(arguments: dict) -> None:
+    """What the child process does."""
+    import torch
+
+    torch.set_num_threads(1)
+    model = cheap_model(arguments["tile"])
+    folder = Path(arguments["folder"])
+    wall, cpu = time.perf_counter(), time.process_time()
+    tool = {"geoconvlora": ours, "geoai": geoai}[arguments["tool"]]
+    with torch.inference_mode():
+        tool(model, arguments["scene"], folder, arguments)
     status = Path("/proc/self/status").read_text().splitlines()
     (peak,) = [int(line.split()[1]) for line in status if line.startswith("VmHWM:")]
     report = {
@@ -174,37 +215,50 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--noise", type=float, default=1.0)
     parser.add_argument("--folder", type=Path, help="Where to write; default: a temporary folder.")
+    parser.add_argument("--peer", type=Path, help="Folder that geoai-py was installed into.")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         predict_one(json.loads(arguments.child))
         return
-    print("| rows x columns | CPU, s | Mpx a CPU second | without network | peak memory, MB |")
-    print("|---|---|---|---|---|")
+    tools = ["geoconvlora"]
+    if arguments.peer is not None:
+        if Path(arguments.peer, "geoai", "inference.py").exists():
+            tools.append("geoai")
+        else:
+            print(f"geoai-py is not in {arguments.peer}: not compared", file=sys.stderr)
+    print("| tool | rows x columns | CPU, s | Mpx a CPU second | without network | peak, MB |")
+    print("|---|---|---|---|---|---|")
     for size in arguments.sizes:
         height, width = map(int, size.split("x"))
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             picture, scene = Path(folder, "picture.tif"), Path(folder, "scene.vrt")
             write_picture(picture, arguments.noise)
             write_scene(scene, picture, height, width)
-            out = Path(folder, "out")
-            out.mkdir()
-            found = in_child(
-                {
-                    "scene": str(scene),
-                    "folder": str(out),
-                    "tile": arguments.tile,
-                    "overlap": arguments.overlap,
-                    "batch": arguments.batch,
-                }
-            )
-        pixels = height * width / 1e6
-        own = found["cpu_s"] - found["network_s"]
-        print(
-            f"| {height:,} x {width:,} | {found['cpu_s']:.1f} | {pixels / found['cpu_s']:.1f} | "
-            f"{pixels / own:.1f} | {found['peak_mb']:.0f} |",
-            flush=True,
-        )
+            for tool in tools:
+                out = Path(folder, tool)
+                out.mkdir()
+                found = in_child(
+                    {
+                        "tool": tool,
+                        "scene": str(scene),
+                        "folder": str(out),
+                        "tile": arguments.tile,
+                        "overlap": arguments.overlap,
+                        "batch": arguments.batch,
+                        "peer": str(arguments.peer),
+                    }
+                )
+                print(row_of(tool, height, width, found), flush=True)
+
+
+def row_of(tool: str, height: int, width: int, found: dict) -> str:
+    megapixels = height * width / 1e6
+    own = found["cpu_s"] - found["network_s"]
+    return (
+        f"| {tool} | {height:,} x {width:,} | {found['cpu_s']:.1f} | "
+        f"{megapixels / found['cpu_s']:.1f} | {megapixels / own:.1f} | {found['peak_mb']:.0f} |"
+    )
 
 
 if __name__ == "__main__":
