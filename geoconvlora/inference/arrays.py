@@ -18,8 +18,6 @@ from geoconvlora.errors import ConfigError
 from geoconvlora.inference.blending import Blend
 from geoconvlora.inference.rasters import NODATA_CLASS, most_probable
 from geoconvlora.inference.rows import on_scene_grid
-from geoconvlora.inference.spool import strip_in
-from geoconvlora.inference.stream import map_rows
 from geoconvlora.inference.task import Augmentation, MapTask
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import Normaliser, PredictionGrid, Window, fit_normaliser
@@ -138,22 +136,17 @@ class _PartTask(MapTask):
 
 def _mapped(task: MapTask, model: Model, device: str) -> NDArray[np.float32]:
     """Probabilities ``(K, h, W)`` of a task's rows on the scene's grid, NaN where invalid."""
-    from geoconvlora.inference.network import place, write_strips
+    from geoconvlora.inference.running import scene_rows
 
-    network, where = place(model.network, device)
     found = np.empty((task.classes, task.scene_window.height, task.scene_window.width), np.float32)
-    with tempfile.TemporaryDirectory(prefix="geoconvlora-") as folder:
-
-        def path_of(row: int) -> Path:
-            return strip_in(Path(folder), row)
-
-        finished = write_strips(task, task.tile_rows, network, where, path_of)
-        rows_of_map = map_rows(task, finished, path_of)
-        with closing(rows_of_map):
-            for rows in rows_of_map:
-                own = on_scene_grid(rows, task.grid, task.scene, task.scene_window)
-                place_of = slice(own.row, own.row + own.valid.shape[0])
-                found[:, place_of] = np.where(own.valid, own.probabilities, np.float32(np.nan))
+    with (
+        tempfile.TemporaryDirectory(prefix="geoconvlora-") as folder,
+        closing(scene_rows(task, Path(folder), model, device=device)) as stream,
+    ):
+        for rows in stream:
+            own = on_scene_grid(rows, task.grid, task.scene, task.scene_window)
+            place = slice(own.row, own.row + own.valid.shape[0])
+            found[:, place] = np.where(own.valid, own.probabilities, np.float32(np.nan))
     return found
 
 

@@ -18,6 +18,8 @@ from geoconvlora.inference.tiff import assemble
 from geoconvlora.scenes.environment import raster_environment
 
 BLOCK = 512
+#: Rows of an overview that are made at a time, so that what is in between is small.
+_HALVED_ROWS = 8
 Resampling = Literal["average", "mode"]
 
 
@@ -147,14 +149,16 @@ class _Level:
     def flush(self) -> NDArray[Any]:
         """Write the row of blocks; return it at half the size."""
         rows = self._rows[:, : self._filled]
-        # One column of blocks after the other, so that GDAL's cache holds no more than that.
-        for column in range(0, self._width, BLOCK):
-            part = rows[:, :, column : column + BLOCK]
-            window = RasterioWindow(column, self._written, part.shape[2], part.shape[1])
-            self.dataset.write(part, window=window)
+        window = RasterioWindow(0, self._written, self._width, self._filled)
+        self.dataset.write(rows, window=window)
         self._written += self._filled
         self._filled = 0
-        return halved(rows, self._nodata, self._resampling)
+        half = -(-rows.shape[1] // 2), -(-self._width // 2)
+        smaller = np.empty((len(rows), *half), rows.dtype)
+        for row in range(0, half[0], _HALVED_ROWS):
+            part = rows[:, 2 * row : 2 * (row + _HALVED_ROWS)]
+            smaller[:, row : row + _HALVED_ROWS] = halved(part, self._nodata, self._resampling)
+        return smaller
 
 
 def halved(rows: NDArray[Any], nodata: float, resampling: Resampling) -> NDArray[Any]:

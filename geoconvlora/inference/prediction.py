@@ -22,7 +22,6 @@ from geoconvlora.inference.settings import settings_of
 from geoconvlora.inference.several import Joining, predict_several
 from geoconvlora.inference.sinks import MapSinks
 from geoconvlora.inference.spool import Spool
-from geoconvlora.inference.stream import map_rows
 from geoconvlora.inference.task import Augmentation, MapTask
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import PredictionGrid, Window, fit_normaliser, open_scene
@@ -225,16 +224,21 @@ def predict(
             Spool(plan.files, settings, resume=resume, overwrite=overwrite) as spool,
             MapSinks(plan, task, card, layers, probs_dtype) as sinks,
         ):
-            from geoconvlora.inference.running import finish_strips
+            from geoconvlora.inference.running import device_kind, scene_rows
 
-            finished = finish_strips(task, spool, model, base, device=device, workers=workers)
-            rows_of_map = map_rows(task, finished, spool.path, band_rows=band_rows)
-            with (
-                closing(finished),
-                closing(rows_of_map),
-                progress_of(window.height, scene.name, shown=progress) as advance,
-            ):
-                for rows in rows_of_map:
+            spool.settle("device", device_kind(model, device))
+            stream = scene_rows(
+                task,
+                spool.folder,
+                model,
+                base,
+                device=device,
+                workers=workers,
+                band_rows=band_rows,
+            )
+            shown = progress_of(window.height, scene.name, shown=progress)
+            with closing(stream), shown as advance:
+                for rows in stream:
                     sinks.feed(rows)
                     advance(rows.valid.shape[0])
             sinks.finish()

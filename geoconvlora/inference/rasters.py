@@ -167,7 +167,8 @@ class ClassRaster(MapRaster):
 
     def _stored(self, rows: MapRows) -> NDArray[np.uint8]:
         best = self._ids[most_probable(rows.probabilities)]
-        np.copyto(best, np.uint8(NODATA_CLASS), where=~rows.valid)
+        if not rows.valid.all():
+            np.copyto(best, np.uint8(NODATA_CLASS), where=~rows.valid)
         return best[None]
 
 
@@ -262,10 +263,12 @@ def most_probable(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
         >>> most_probable(np.array([[[0.2]], [[0.4]], [[0.4]]], np.float32)).tolist()
         [[1]]
     """
+    # Several times as fast as argmax along the first axis.
     best = np.zeros(probabilities.shape[1:], np.uint8)
     largest = probabilities[0]
     for number, layer in enumerate(probabilities[1:], start=1):
-        np.copyto(best, np.uint8(number), where=layer > largest)
+        larger = (layer > largest).view(np.uint8)
+        np.maximum(best, larger * np.uint8(number), out=best)
         largest = np.maximum(largest, layer)
     return best
 
@@ -279,7 +282,8 @@ def as_fractions(
     steps = values * np.float32(_BYTE_STEPS)
     steps += np.float32(0.5)
     stored = steps.astype(np.uint8)
-    np.copyto(stored, np.uint8(_BYTE_NODATA), where=~valid)
+    if not valid.all():
+        np.copyto(stored, np.uint8(_BYTE_NODATA), where=~valid)
     return stored
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -15,8 +16,6 @@ from geoconvlora.inference.map_store import MapStore, open_store
 from geoconvlora.inference.outputs import OutputPlan
 from geoconvlora.inference.progress import progress_of
 from geoconvlora.inference.settings import settings_of
-from geoconvlora.inference.spool import Spool
-from geoconvlora.inference.stream import map_rows
 from geoconvlora.inference.task import Augmentation, MapTask
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import PredictionGrid, Scene, fit_normaliser, open_scene
@@ -101,47 +100,33 @@ class SceneMapper:
         nothing = OutputPlan((), (), None)
         return settings_of(task, self.model, nothing, PolygonOptions(), "float32")
 
-    def map(
-        self,
-        task: MapTask,
-        store: Path,
-        settings: dict[str, str],
-        *,
-        resume: bool,
-        progress: bool,
-    ) -> None:
+    def map(self, task: MapTask, store: Path, *, progress: bool) -> None:
         """Write a scene's map to a store, which appears when it is complete.
 
-        Args:
-            task: What is mapped.
-            store: The file.
-            settings: What an unfinished run to it must have had to be gone on with.
-            resume: Go on with it.
-            progress: Show a bar on stderr if that is a terminal.
+        Strips wait in a folder beside it; those that are there already are not made again.
 
         Raises:
             SceneError: The scene cannot be read somewhere.
             OutputError: The disk is full, for instance.
         """
-        from geoconvlora.inference.running import finish_strips
+        from geoconvlora.inference.running import scene_rows
 
-        draft = store.with_suffix(".part")
+        draft, strips = store.with_suffix(".part"), store.with_suffix("")
         grid = task.map_grid
-        with Spool([store], settings, resume=resume, overwrite=not resume) as spool:
-            finished = finish_strips(
-                task, spool, self.model, self.base, device=self.device, workers=self.workers
-            )
-            rows_of_map = map_rows(task, finished, spool.path)
-            with (
-                MapStore(draft, grid.geobox, task.classes) as kept,
-                closing(finished),
-                closing(rows_of_map),
-                progress_of(grid.height, task.scene.name, shown=progress) as advance,
-            ):
-                for rows in rows_of_map:
-                    kept.feed(rows)
-                    advance(rows.valid.shape[0])
-            draft.replace(store)
+        strips.mkdir(exist_ok=True)
+        stream = scene_rows(
+            task, strips, self.model, self.base, device=self.device, workers=self.workers
+        )
+        with (
+            MapStore(draft, grid.geobox, task.classes) as kept,
+            closing(stream),
+            progress_of(grid.height, task.scene.name, shown=progress) as advance,
+        ):
+            for rows in stream:
+                kept.feed(rows)
+                advance(rows.valid.shape[0])
+        draft.replace(store)
+        shutil.rmtree(strips)
 
     def read(self, store: Path) -> MapSource:
         """Return a finished store as a map of the model's classes."""

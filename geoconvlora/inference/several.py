@@ -111,6 +111,9 @@ def predict_several(
     # Maps are joined in the order of their files, which must not be that of the arguments.
     ranks = {path: rank for rank, path in enumerate(sorted(paths))}
     with Spool(plan.files, settings, resume=resume, overwrite=overwrite) as spool:
+        from geoconvlora.inference.running import device_kind
+
+        spool.settle("device", device_kind(mapper.model, mapper.device))
         sources: list[MapSource] = []
         ready: SceneMapper | None = None
         for path, scene, name in zip(paths, scenes, names, strict=True):
@@ -118,12 +121,11 @@ def predict_several(
             with scene:
                 task = mapper.task(scene)
                 # As the model was named: a loaded one is described in another way.
-                own = mapper.settings(task)
-                for what, value in own.items():
+                for what, value in mapper.settings(task).items():
                     spool.settle(f"{what} of {name}", value)
                 if not store.exists():
                     ready = ready or mapper.loaded()
-                    ready.map(task, store, own, resume=resume, progress=progress)
+                    ready.map(task, store, progress=progress)
             sources.append(mapper.read(store))
         joined = JoinedMaps(
             sources,

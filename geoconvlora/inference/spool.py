@@ -74,14 +74,6 @@ class Spool:
                 raise self._unwritten(error) from error
             raise
 
-    def path(self, row: int) -> Path:
-        """Return the name of the strip of a row of tiles."""
-        return strip_in(self.folder, row)
-
-    def finished(self, rows: Sequence[int]) -> set[int]:
-        """Return those rows of tiles whose strips are there."""
-        return {row for row in rows if self.path(row).exists()}
-
     def settle(self, name: str, value: str) -> None:
         """Add a setting that is known only now.
 
@@ -108,19 +100,19 @@ class Spool:
         traceback: TracebackType | None,
     ) -> None:
         finished = any(self.folder.rglob("*.strip")) or any(self.folder.glob("*.tif"))
-        if kind is None or not self._resume or not finished:
-            shutil.rmtree(self.folder, ignore_errors=True)
+        kept = kind is not None and self._resume and finished
+        # Network file systems keep a removed file's name while it is open.
         self._lock.close()
+        if not kept:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def _take_over(self, former: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
         if overwrite and not resume:
             _remove_parts(former)
-            for strip in self.folder.glob("*.strip*"):
+            for strip in self.folder.rglob("*.strip*"):
                 strip.unlink()
             for scene in self.folder.glob("*.tif"):
                 scene.unlink()
-            for run in self.folder.glob(".*.run"):
-                shutil.rmtree(run)
             return
         if not resume:
             raise OutputError(
@@ -137,14 +129,15 @@ class Spool:
             raise self._changed(changed)
         self._settings = before
         _remove_parts(former)
-        for part in self.folder.glob("*.part"):
+        for part in self.folder.rglob("*.part"):
             part.unlink()
 
     def _changed(self, settings: Sequence[tuple[str, str, str]]) -> ConfigError:
         listed = "; ".join(f"{name} was {old}, is {new}" for name, old, new in settings)
         return ConfigError(
             f"{self._outputs[0]}: its unfinished run cannot be resumed, as it was another one "
-            f"({listed}): resume with what it had, or start again with --overwrite"
+            f"({listed}): resume with what it had, or start again with --overwrite and without "
+            "--resume"
         )
 
     def _write_manifest(self) -> None:

@@ -14,8 +14,10 @@ from geoconvlora.inference.strips import StripReader, from_steps
 from geoconvlora.inference.task import MapTask
 from geoconvlora.scenes import Window
 
-#: Probabilities of so many pixels are in memory at a time, where a band's height is not given.
-_BAND_PIXELS = 2**21
+#: Where a band's height is not given it has about so many pixels, which fit a processor's cache...
+_BAND_PIXELS = 2**18
+#: ...but no fewer rows than these, as each costs its share of work.
+_BAND_ROWS = 16
 
 
 def map_rows(
@@ -32,14 +34,13 @@ def map_rows(
         finished: Indices of rows of tiles whose strips are on disk, ascending.
         path_of: Name of a row's strip.
         band_rows: Rows yielded at a time, made whole scene pixels where the grid is finer; changes
-            speed and memory, never the result. None: a tile's, or as many as make two
-            million pixels.
+            speed and memory, never the result. None: chosen.
 
     Raises:
         OutputError: A strip is gone or damaged.
     """
     axis, window = task.tiling.rows, task.window
-    rows = band_rows or min(task.tiling.tile, max(1, _BAND_PIXELS // window.width))
+    rows = band_rows or min(task.tiling.tile, max(_BAND_ROWS, _BAND_PIXELS // window.width))
     # A finer grid's rows are whole scene pixels; each of a coarser one becomes many of the scene.
     rows = max(1, rows // task.grid.zoom_out)
     rows = -(-rows // task.grid.zoom_in) * task.grid.zoom_in

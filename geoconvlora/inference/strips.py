@@ -37,7 +37,9 @@ def to_steps(values: NDArray[np.float32]) -> NDArray[np.uint16]:
 
 def from_steps(steps: NDArray[np.uint16]) -> NDArray[np.float32]:
     """Return what whole numbers of 1/65535 stand for."""
-    return np.divide(steps, _STEPS, dtype=np.float32)
+    values = steps.astype(np.float32)
+    values *= 1 / _STEPS
+    return values
 
 
 @dataclass(frozen=True)

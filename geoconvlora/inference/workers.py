@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections import deque
@@ -17,9 +18,9 @@ from typing import Any
 
 import torch
 
-from geoconvlora.errors import WorkerError
+from geoconvlora.errors import ConfigError, WorkerError
 from geoconvlora.inference.network import choose_device, place, write_strips
-from geoconvlora.inference.spool import Spool, strip_in
+from geoconvlora.inference.spool import strip_in
 from geoconvlora.inference.task import MapTask
 from geoconvlora.weights import Model, load
 
@@ -42,7 +43,7 @@ class Workers:
         base: Its base weights, where it is not loaded.
         device: As the user named it; ``auto`` and ``cuda`` are dealt out where there are several.
         count: Processes, fewer than or as many as rows.
-        spool: Where strips go.
+        folder: Where strips go.
     """
 
     def __init__(
@@ -54,12 +55,12 @@ class Workers:
         *,
         device: str,
         count: int,
-        spool: Spool,
+        folder: Path,
     ) -> None:
         self._rows, self._count = rows, count
         self._devices = _devices(device)
         self._threads = max(1, torch.get_num_threads() // count)
-        self._order = (task, model, base, spool.folder)
+        self._order = (task, model, base, folder)
         self._waiting = deque(rows)
         self._tries = dict.fromkeys(rows, 0)
         self._given: dict[Connection, tuple[Any, list[int]]] = {}
@@ -96,7 +97,15 @@ class Workers:
             name=f"worker {number}",
             daemon=True,
         )
-        process.start()
+        try:
+            process.start()
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            ours.close()
+            theirs.close()
+            raise ConfigError(
+                f"this model cannot be sent to other processes ({error}): name its file, or leave "
+                "workers at 1"
+            ) from error
         theirs.close()
         self._given[ours] = (process, [])
         for _ in range(_ROWS_AHEAD):

@@ -85,14 +85,15 @@ class RowCache:
             self._shift(top - self._top)
         if bottom <= end:
             return
-        block = self._source.block_rows
-        if block <= _MAX_BLOCK_ROWS:
-            bottom = min(self.height, -(-bottom // block) * block)
-        step = max(block if block <= _MAX_BLOCK_ROWS else 1, _READ_PIXELS // self._columns)
+        wanted = bottom - top
+        block = self._source.block_rows if self._source.block_rows <= _MAX_BLOCK_ROWS else 1
+        bottom = min(self.height, -(-bottom // block) * block)
+        step = max(block, _READ_PIXELS // self._columns)
         for row in range(end, bottom, step):
             rows = min(step, bottom - row)
             stored = self._source.read_stored(Window(row, self._left, rows, self._columns))
-            self._append(stored, room=bottom - self._top)
+            # Blocks may reach beyond what is asked for, by less than one.
+            self._append(stored, room=max(bottom - self._top, wanted + block - 1))
 
     def read(self, window: Window) -> Pixels:
         """Return a window's pixels; what lies outside the source is invalid.
