@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -63,7 +64,9 @@ class Spool:
         except OSError as error:
             raise self._unwritten(error) from error
         try:
-            if former is not None:
+            if former is None:
+                self._clear()  # a run was killed as it began, or as it went
+            else:
                 self._take_over(former, resume=resume, overwrite=overwrite)
             self._write_manifest()
         except BaseException as error:
@@ -104,15 +107,14 @@ class Spool:
         # Network file systems keep a removed file's name while it is open.
         self._lock.close()
         if not kept:
+            with suppress(OSError):
+                self._clear()  # first, so that strips are never there without their manifest
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def _take_over(self, former: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
         if overwrite and not resume:
             _remove_parts(former)
-            for strip in self.folder.rglob("*.strip*"):
-                strip.unlink()
-            for scene in self.folder.glob("*.tif"):
-                scene.unlink()
+            self._clear()
             return
         if not resume:
             raise OutputError(
@@ -131,6 +133,11 @@ class Spool:
         _remove_parts(former)
         for part in self.folder.rglob("*.part"):
             part.unlink()
+
+    def _clear(self) -> None:
+        for what in ("*.strip*", "*.tif"):
+            for left in self.folder.rglob(what):
+                left.unlink()
 
     def _changed(self, settings: Sequence[tuple[str, str, str]]) -> ConfigError:
         listed = "; ".join(f"{name} was {old}, is {new}" for name, old, new in settings)
@@ -169,7 +176,7 @@ def folder_of(output: Path) -> Path:
 
 def is_unfinished(output: Path) -> bool:
     """Whether a run to ``output`` was left, or is at work."""
-    return (folder_of(output) / _MANIFEST).exists()
+    return folder_of(output).exists()
 
 
 def _locked(path: Path, output: Path) -> Any:

@@ -114,6 +114,13 @@ def test_other_weights_are_refused(make_model, broken) -> None:
         predict(scene, **outputs(folder), model=make_model(network), resume=True)
 
 
+def test_strips_without_their_manifest_are_not_trusted(make_model, broken) -> None:
+    scene, folder, whole = broken
+    (folder_of(folder / "c.gpkg") / "manifest.json").unlink()
+    assert resumed(make_model, scene, folder) == 8
+    assert contents(folder) == whole
+
+
 def test_resume_begins_where_nothing_was_begun(
     make_model, write_scene, patchwork, tmp_path
 ) -> None:
