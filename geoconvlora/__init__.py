@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from geoconvlora.inference import predict
+    from geoconvlora.inference import mosaic, predict, predict_array
     from geoconvlora.training import train
     from geoconvlora.vector import polygonize
     from geoconvlora.weights import load
@@ -22,8 +22,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "load": "geoconvlora.weights",
+    "mosaic": "geoconvlora.inference",
     "polygonize": "geoconvlora.vector",
     "predict": "geoconvlora.inference",
+    "predict_array": "geoconvlora.inference",
     "train": "geoconvlora.training",
 }
 
@@ -41,7 +43,7 @@ _ROOMS = {
     "weights",
 }
 
-__all__ = ["__version__", "load", "polygonize", "predict", "train"]
+__all__ = ["__version__", "load", "mosaic", "polygonize", "predict", "predict_array", "train"]
 
 
 def __getattr__(name: str) -> Any:

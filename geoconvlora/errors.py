@@ -33,3 +33,7 @@ class LabelError(GeoConvLoRAError):
 
 class ConfigError(GeoConvLoRAError):
     """A configuration file or an option has a value that cannot work."""
+
+
+class WorkerError(GeoConvLoRAError):
+    """Processes that work for this one died, again and again."""

@@ -4,7 +4,7 @@ import pytest
 
 import geoconvlora
 
-NAMES = ("load", "predict", "polygonize", "train", "__version__")
+NAMES = ("load", "mosaic", "predict", "predict_array", "polygonize", "train", "__version__")
 ROOMS = (
     "adapters",
     "errors",

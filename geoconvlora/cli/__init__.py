@@ -10,7 +10,17 @@ import sys
 
 import typer
 
-from geoconvlora.cli import compare, evaluate, info, models, polygonize, predict, sample, train
+from geoconvlora.cli import (
+    compare,
+    evaluate,
+    info,
+    models,
+    mosaic,
+    polygonize,
+    predict,
+    sample,
+    train,
+)
 from geoconvlora.errors import GeoConvLoRAError
 
 app = typer.Typer(
@@ -47,6 +57,7 @@ app.command("train")(train.train)
 app.command("compare")(compare.compare)
 app.command("polygonize")(polygonize.polygonize)
 app.command("evaluate")(evaluate.evaluate)
+app.command("mosaic")(mosaic.mosaic)
 app.command("info")(info.info)
 app.command("sample")(sample.sample)
 app.add_typer(models.app, name="models")

@@ -15,8 +15,11 @@ class _Terminated(BaseException):
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible(*, resumable: bool = False) -> Iterator[None]:
     """Let Ctrl-C and SIGTERM unwind the work, then leave with the exit code that shells expect.
+
+    Args:
+        resumable: What is finished was kept: say how to go on.
 
     Example:
         >>> with interruptible():
@@ -27,6 +30,8 @@ def interruptible() -> Iterator[None]:
         yield
     except (KeyboardInterrupt, _Terminated) as stop:
         typer.echo("Interrupted: nothing was written under the output's name.", err=True)
+        if resumable:
+            typer.echo("What was finished is kept: the same command goes on from it.", err=True)
         number = signal.SIGTERM if isinstance(stop, _Terminated) else signal.SIGINT
         raise typer.Exit(128 + number) from None
     finally:

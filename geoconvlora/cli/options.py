@@ -8,7 +8,8 @@
 | ``--dry-run`` | flag | train, compare |
 | ``--overwrite`` | flag | all that write |
 | ``--json`` | flag | all that have something to read by a program |
-| ``--simplify --min-area --fill-holes`` | float | predict, polygonize |
+| ``--simplify --min-area --fill-holes`` | float | predict, polygonize, mosaic |
+| ``--dst-crs --res --resampling --merge --fade`` | | predict (several scenes), mosaic |
 """
 
 from __future__ import annotations
@@ -43,4 +44,27 @@ MinArea = Annotated[
 ]
 FillHoles = Annotated[
     float, typer.Option("--fill-holes", min=0.0, help="Fill holes smaller than this many m².")
+]
+DstCrs = Annotated[
+    str | None,
+    typer.Option("--dst-crs", help="CRS of the joined map, e.g. EPSG:3035; default: the first's."),
+]
+Res = Annotated[
+    float | None,
+    typer.Option("--res", help="Its pixel size in units of that CRS; default: the first's."),
+]
+Resample = Annotated[
+    str | None,
+    typer.Option(
+        "--resampling",
+        help="bilinear or nearest; default: bilinear for probabilities, nearest for classes.",
+    ),
+]
+Merge = Annotated[
+    str,
+    typer.Option("--merge", help="Where maps overlap: blend, max (the surest), first or last."),
+]
+Fade = Annotated[
+    float,
+    typer.Option("--fade", min=0.0, help="Pixels over which a map fades towards its valid edge."),
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -11,19 +11,36 @@ from geoconvlora.cli.interrupts import interruptible
 from geoconvlora.cli.messages import warnings_as_lines
 from geoconvlora.cli.options import (
     Device,
+    DstCrs,
+    Fade,
     FillHoles,
     Json,
+    Merge,
     MinArea,
     Overwrite,
     Quiet,
+    Res,
+    Resample,
     Simplify,
     Verbose,
 )
 from geoconvlora.errors import ConfigError
 
+if TYPE_CHECKING:
+    from geoconvlora.inference.blending import Blend
+    from geoconvlora.inference.rasters import FractionType
+    from geoconvlora.inference.task import Augmentation
+
 
 def predict(
-    scene: Annotated[list[str], typer.Argument(help="Georeferenced raster.", show_default=False)],
+    scene: Annotated[
+        list[str],
+        typer.Argument(
+            help="Georeferenced rasters: files, URLs, folders, globs, lists (.txt), STAC (.json). "
+            "Several become one map.",
+            show_default=False,
+        ),
+    ],
     out: Annotated[
         list[Path] | None,
         typer.Option(
@@ -46,6 +63,30 @@ def predict(
     probs: Annotated[
         Path | None, typer.Option("--probs", help="Also write class probabilities (.tif, COG).")
     ] = None,
+    probs_dtype: Annotated[
+        str,
+        typer.Option(
+            "--probs-dtype", help="How probabilities are stored: float32, or uint8 (scale 0.004)."
+        ),
+    ] = "float32",
+    uncertainty: Annotated[
+        Path | None,
+        typer.Option(
+            "--uncertainty", help="Also write how far overlapping tiles and views differ (.tif)."
+        ),
+    ] = None,
+    aoi: Annotated[
+        Path | None,
+        typer.Option("--aoi", help="File of polygons: map only what lies in them."),
+    ] = None,
+    bounds: Annotated[
+        str | None,
+        typer.Option("--bounds", help="Map only this box: west,south,east,north."),
+    ] = None,
+    bounds_crs: Annotated[
+        str | None,
+        typer.Option("--bounds-crs", help="CRS of --bounds, e.g. EPSG:4326; default: the scene's."),
+    ] = None,
     bands: Annotated[
         str | None,
         typer.Option("--bands", help="Bands in the model's order, counted from 1: 4,3,2."),
@@ -63,6 +104,32 @@ def predict(
     batch_size: Annotated[
         int, typer.Option("--batch-size", min=1, help="Tiles that the network sees at once.")
     ] = 4,
+    dst_crs: DstCrs = None,
+    res: Res = None,
+    resampling: Resample = None,
+    merge: Merge = "blend",
+    fade: Fade = 64.0,
+    blend: Annotated[
+        str,
+        typer.Option(
+            "--blend", help="How tiles are joined: cosine, gaussian, linear, crop or none."
+        ),
+    ] = "cosine",
+    tta: Annotated[
+        str,
+        typer.Option(
+            "--tta", help="Average over mirrored views: none, flips (4 views) or d4 (8 views)."
+        ),
+    ] = "none",
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, help="Processes that map at the same time.")
+    ] = 1,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on from an unfinished run, and keep what is finished on errors."
+        ),
+    ] = False,
     device: Device = "auto",
     simplify: Simplify = 1.0,
     min_area: MinArea = None,
@@ -79,9 +146,11 @@ def predict(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Map a scene with a model and write polygons, classes or probabilities."""
+    """Map one scene or several with a model and write polygons, classes or probabilities."""
     chosen = None if bands is None else _band_numbers(bands)
-    with warnings_as_lines(), interruptible():
+    box = None if bounds is None else _box(bounds)
+    with warnings_as_lines(), interruptible(resumable=resume):
+        from geoconvlora.inference import Joining
         from geoconvlora.inference import predict as run
         from geoconvlora.vector import PolygonOptions
 
@@ -96,12 +165,28 @@ def predict(
             tile_size=tile_size,
             overlap=overlap,
             batch_size=batch_size,
+            blend=cast("Blend", blend),
+            tta=cast("Augmentation", tta),
+            aoi=aoi,
+            bounds=box,
+            bounds_crs=bounds_crs,
+            probs_dtype=cast("FractionType", probs_dtype),
+            uncertainty=uncertainty,
+            resume=resume,
+            workers=workers,
             device=device,
             polygons=PolygonOptions(
                 simplify_px=simplify,
                 min_area_m2=min_area,
                 fill_holes_m2=fill_holes,
                 classes=None if classes is None else _class_names(classes),
+            ),
+            joining=Joining(
+                dst_crs=dst_crs,
+                res=res,
+                resampling=resampling,  # type: ignore[arg-type]
+                merge=merge,  # type: ignore[arg-type]
+                fade_px=fade,
             ),
             overwrite=overwrite,
             dry_run=dry_run,
@@ -130,6 +215,15 @@ def _band_numbers(text: str) -> tuple[int, ...]:
     except ValueError:
         raise ConfigError(
             f"--bands {text}: give band numbers counted from 1, separated by commas: 4,3,2"
+        ) from None
+
+
+def _box(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(
+            f"--bounds {text}: give four numbers separated by commas: west,south,east,north"
         ) from None
 
 

@@ -1,18 +1,25 @@
-"""The network's side of prediction: the only module here that needs torch."""
+"""The network's side of prediction: batches of tiles to strips. Only modules here need torch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from geoconvlora.errors import ConfigError
-from geoconvlora.inference.blending import RowBlender
-from geoconvlora.inference.rows import MapRows, TileRow
-from geoconvlora.inference.tiles import Tiling
+from geoconvlora.inference.ahead import ahead
+from geoconvlora.inference.batches import Batch, read_batches
+from geoconvlora.inference.blending import Piece, join, support
+from geoconvlora.inference.strips import StripWriter, to_steps
+from geoconvlora.inference.task import Augmentation, MapTask
+
+#: Batches that wait for the network.
+_BATCHES_AHEAD = 1
 
 
 def choose_device(name: str) -> torch.device:
@@ -52,49 +59,153 @@ def place(network: nn.Module, device: str) -> tuple[nn.Module, torch.device]:
     return network.to(chosen).eval(), chosen
 
 
-def map_rows(
-    tile_rows: Iterable[TileRow],
+def write_strips(
+    task: MapTask,
+    rows: Iterable[int],
     network: nn.Module,
-    *,
-    classes: int,
-    tiling: Tiling,
-    batch_size: int,
     device: torch.device,
-) -> Iterator[MapRows]:
-    """Yield the map's rows in order, as soon as no further tile can change them.
+    path_of: Callable[[int], Path],
+) -> Iterator[int]:
+    """Map rows of tiles, and yield each one's index when its strip is on disk.
 
-    Batches are formed within a row of tiles from those with a valid pixel, so what the network
-    sees together does not depend on how rows are read or written.
+    Tiles are read in another thread, ahead of the network.
 
     Args:
-        tile_rows: All of the scene's, in order.
+        task: What is mapped.
+        rows: Indices of rows of tiles, ascending.
         network: ``(B, C, tile, tile)`` to logits ``(B, K, tile, tile)``; on ``device``.
-        classes: K.
-        tiling: The tile grid of the rows.
-        batch_size: Tiles a step, at least 1.
         device: Where the network is.
+        path_of: Name of a row's strip.
+
+    Raises:
+        SceneError: The file cannot be read somewhere.
+        OutputError: A strip cannot be written.
     """
-    height, width = tiling.rows.size, tiling.columns.size
-    blender = RowBlender(classes, max(width, tiling.tile), tiling.weights())
-    starts = [tiling.columns.start(i) for i in range(len(tiling.columns))]
-    for index, row in enumerate(tile_rows):
-        columns = [c for c in starts if row.valid[:, c : c + tiling.tile].any()]
-        for first in range(0, len(columns), batch_size):
-            batch = columns[first : first + batch_size]
-            tiles = np.stack([row.values[:, :, c : c + tiling.tile] for c in batch])
-            found = _probabilities(network, tiles, device)
-            for column, probabilities in zip(batch, found, strict=True):
-                blender.add(column, probabilities)
-        last = index + 1 == len(tiling.rows)
-        final = (height if last else tiling.rows.start(index + 1)) - row.row
-        valid = row.valid[:final, :width]
-        yield MapRows(row.row, blender.take(final)[:, :, :width] * valid, valid)
+    batches = ahead(read_batches(task, rows), depth=_BATCHES_AHEAD)
+    try:
+        while (first := next(batches, None)) is not None:
+            yield _write_strip(task, first, batches, network, device, path_of(first.row))
+    finally:
+        batches.close()
 
 
-def _probabilities(
-    network: nn.Module, tiles: NDArray[np.float32], device: torch.device
-) -> NDArray[np.float32]:
+def _write_strip(
+    task: MapTask,
+    batch: Batch,
+    following: Iterator[Batch],
+    network: nn.Module,
+    device: torch.device,
+    path: Path,
+) -> int:
+    height = min(task.tiling.tile, task.grid.height)
+    planes = task.classes + task.spread
+    with StripWriter(path, planes=planes, rows=height) as writer:
+        joining = _Columns(task, writer)
+        while batch.columns:
+            found = predict_tiles(network, batch.values, device, task.tta, spread=task.spread)
+            joining.add(batch, *found)
+            batch = next(following)
+        joining.finish()
+    return batch.row
+
+
+class _Columns:
+    """Joins the tiles of one row, and writes the columns that no further tile reaches."""
+
+    def __init__(self, task: MapTask, writer: StripWriter) -> None:
+        self._axis, self._blend = task.tiling.columns, task.blend
+        self._planes = task.classes + task.spread
+        self._writer = writer
+        self._pieces: list[Piece] = []
+        self._valid: list[tuple[int, NDArray[np.bool_]]] = []
+        self._done = 0
+
+    def add(
+        self,
+        batch: Batch,
+        means: NDArray[np.float32],
+        variances: NDArray[np.float32] | None,
+    ) -> None:
+        height, width = batch.valid.shape[1:]
+        for n, column in enumerate(batch.columns):
+            counts = support(self._axis, column, self._blend)
+            start = self._axis.start(column) + counts.first
+            weights = counts.weights[: max(0, width - counts.first)]
+            at = slice(counts.first, counts.first + len(weights))
+            variance = None if variances is None else variances[n, :height, at]
+            self._pieces.append(Piece(start, means[n, :, :height, at], variance, weights))
+            self._valid.append((start, batch.valid[n, :, at]))
+        # What lies left of this batch's last tile is final but for that tile's own part.
+        self._write(self._pieces[-1].start)
+
+    def finish(self) -> None:
+        if self._pieces:
+            self._write(self._pieces[-1].stop)
+
+    def _write(self, stop: int) -> None:
+        first = max(self._done, self._pieces[0].start)
+        if stop <= first:
+            return
+        height = self._pieces[0].mean.shape[1]
+        steps = np.zeros((self._planes, height, stop - first), np.uint16)
+        valid = np.zeros((height, stop - first), np.bool_)
+        for piece in join(self._pieces, first, stop, axis="columns"):
+            place = slice(piece.start - first, piece.stop - first)
+            steps[: len(piece.mean), :, place] = to_steps(piece.mean)
+            if piece.variance is not None:
+                steps[-1, :, place] = to_steps(np.sqrt(piece.variance))
+        for start, seen in self._valid:
+            part = seen[:, max(0, first - start) : max(0, stop - start)]
+            at = max(0, start - first)
+            valid[:, at : at + part.shape[1]] = part
+        self._writer.add(first, steps, valid)
+        self._done = stop
+        kept = [i for i, piece in enumerate(self._pieces) if piece.stop > stop]
+        self._pieces = [self._pieces[i] for i in kept]
+        self._valid = [self._valid[i] for i in kept]
+
+
+def predict_tiles(
+    network: nn.Module,
+    tiles: NDArray[np.float32],
+    device: torch.device,
+    tta: Augmentation = "none",
+    *,
+    spread: bool = False,
+) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+    """Return the probabilities ``(B, K, h, w)`` of tiles ``(B, C, h, w)``, mean over their views.
+
+    With ``spread`` also ``(B, h, w)`` half the sum over classes of their variance over views; None
+    without.
+    """
     with torch.inference_mode():
-        logits = network(torch.from_numpy(tiles).to(device, non_blocking=True))
-        found: NDArray[np.float32] = torch.softmax(logits.float(), dim=1).cpu().numpy()
-    return found
+        seen = torch.from_numpy(tiles).to(device, non_blocking=True)
+        mean: Tensor | None = None
+        squares: Tensor | None = None
+        for count, (transposed, flipped) in enumerate(_VIEWS[tta], start=1):
+            view = seen.mT if transposed else seen
+            view = view.flip(flipped) if flipped else view
+            found = torch.softmax(network(view).float(), dim=1)
+            found = found.flip(flipped) if flipped else found
+            found = found.mT if transposed else found
+            if mean is None:
+                mean = found
+                squares = torch.zeros_like(found[:, 0]) if spread else None
+                continue
+            shift = found - mean
+            # Not in place: the first view's result may be the network's own memory.
+            mean = mean + shift / count
+            if squares is not None:
+                squares = squares + (shift * (found - mean)).sum(dim=1)
+        assert mean is not None
+        variance = None if squares is None else squares / (2 * len(_VIEWS[tta]))
+        return mean.cpu().numpy(), None if variance is None else variance.cpu().numpy()
+
+
+_FLIPS = ((), (-1,), (-2,), (-2, -1))
+#: Whether a view is transposed, and along which dimensions it is flipped then.
+_VIEWS: dict[Augmentation, tuple[tuple[bool, tuple[int, ...]], ...]] = {
+    "none": ((False, ()),),
+    "flips": tuple(product((False,), _FLIPS)),
+    "d4": tuple(product((False, True), _FLIPS)),
+}

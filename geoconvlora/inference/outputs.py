@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geoconvlora.errors import ConfigError, OutputError
+from geoconvlora.inference.spool import is_unfinished
 from geoconvlora.naming import check_name_length
 
 RASTER_SUFFIXES = (".tif", ".tiff")
@@ -22,16 +23,18 @@ class OutputPlan:
         classes: Class rasters.
         polygons: Polygon layers.
         probabilities: The probability raster.
+        uncertainty: The raster of how far predictions differ.
     """
 
     classes: tuple[Path, ...]
     polygons: tuple[Path, ...]
     probabilities: Path | None
+    uncertainty: Path | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
         """All of them."""
-        more = () if self.probabilities is None else (self.probabilities,)
+        more = [path for path in (self.probabilities, self.uncertainty) if path is not None]
         return (*self.polygons, *self.classes, *more)
 
 
@@ -39,16 +42,20 @@ def plan_outputs(
     out: str | Path | Sequence[str | Path],
     probs: str | Path | None,
     *,
+    uncertainty: str | Path | None = None,
     inputs: Sequence[str],
     overwrite: bool,
+    resume: bool = False,
 ) -> OutputPlan:
     """Sort outputs by suffix and make sure that each can be written.
 
     Args:
         out: One file or several; ``.tif`` is a class raster, the others polygons.
         probs: The probability raster, ``.tif``.
+        uncertainty: The raster of how far predictions differ, ``.tif``.
         inputs: Files that are read, which no output may replace.
         overwrite: Whether files that exist may be replaced.
+        resume: Whether those may be that an unfinished run has already written.
 
     Raises:
         OutputError: A suffix is unknown, a name too long, a file exists, or its folder is missing
@@ -56,7 +63,7 @@ def plan_outputs(
         ConfigError: Nothing is asked for, or one name twice.
     """
     names = [Path(each) for each in ([out] if isinstance(out, (str, Path)) else out)]
-    if not names and probs is None:
+    if not names and probs is None and uncertainty is None:
         raise ConfigError("nothing to write: give an output with --out or --probs")
     for path in names:
         if path.suffix.lower() not in (*RASTER_SUFFIXES, *POLYGON_SUFFIXES):
@@ -64,15 +71,18 @@ def plan_outputs(
                 f"{path}: the suffix decides what is written, and {path.suffix or 'none'} is not "
                 f"one of {' '.join(POLYGON_SUFFIXES)} (polygons) or .tif (class raster)"
             )
-    if probs is not None and Path(probs).suffix.lower() not in RASTER_SUFFIXES:
-        raise OutputError(f"{probs}: probabilities are written as GeoTIFF: name it .tif")
+    for raster, what in ((probs, "probabilities are"), (uncertainty, "uncertainty is")):
+        if raster is not None and Path(raster).suffix.lower() not in RASTER_SUFFIXES:
+            raise OutputError(f"{raster}: {what} written as GeoTIFF: name it .tif")
     plan = OutputPlan(
         classes=tuple(p for p in names if p.suffix.lower() in RASTER_SUFFIXES),
         polygons=tuple(p for p in names if p.suffix.lower() in POLYGON_SUFFIXES),
         probabilities=None if probs is None else Path(probs),
+        uncertainty=None if uncertainty is None else Path(uncertainty),
     )
     for path in plan.files:
         check_name_length(path)
+    overwrite = overwrite or (resume and is_unfinished(plan.files[0]))
     taken = [Path(each).resolve() for each in inputs]
     for path in plan.files:
         resolved = path.resolve()

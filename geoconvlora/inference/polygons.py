@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
+import numpy as np
 import pyarrow as pa
+import shapely
+from numpy.typing import NDArray
 
 from geoconvlora.inference.rows import MapRows
-from geoconvlora.scenes import PredictionGrid
+from geoconvlora.scenes import PredictionGrid, Window
+from geoconvlora.scenes.grid import crop
 from geoconvlora.vector import MapPolygons, PolygonOptions, PolygonWriter
 from geoconvlora.vector.features import Origin
-from geoconvlora.weights.card import ModelCard
+from geoconvlora.vector.regions import BLOCK_ROWS
+from geoconvlora.vector.schema import GEOMETRY
+from geoconvlora.weights.card import ClassInfo, InstanceRule
+
+
+class Legend(Protocol):
+    """What a map's values mean; a model's card is one."""
+
+    @property
+    def name(self) -> str:
+        """The model."""
+
+    @property
+    def classes(self) -> tuple[ClassInfo, ...]:
+        """Its classes, in the order of probabilities."""
+
+    @property
+    def instances(self) -> InstanceRule | None:
+        """How they become objects; None: they do not."""
+
+
+#: Empty rows above a part of a scene that are fed at a time.
+_ABOVE_ROWS = 64
 
 
 class PolygonLayers:
@@ -28,14 +55,28 @@ class PolygonLayers:
         self,
         paths: Sequence[Path],
         grid: PredictionGrid,
-        card: ModelCard,
+        card: Legend,
         options: PolygonOptions,
         *,
         scene: str,
         date: str = "",
         model_sha256: str = "",
+        scenes_of: Callable[[NDArray[np.object_]], NDArray[np.object_]] | None = None,
+        first_row: int = 0,
     ) -> None:
         """Check the options; files are made on entering.
+
+        Args:
+            paths: Files to write.
+            grid: Where the map's rows are.
+            card: What they mean.
+            options: What the user asked for.
+            scene: Name of the map, and of every polygon's scene unless ``scenes_of`` tells them.
+            date: When the scene was taken; empty where nobody says.
+            model_sha256: Of the model's file; empty where it is not known.
+            scenes_of: Names the scenes of polygons, ``(n,)``.
+            first_row: Where the map's first row is on the scene's grid. Polygons are worked on in
+                blocks at fixed rows of that, so that a part of a scene has the whole's polygons.
 
         Raises:
             ConfigError: The options name a class that the model does not have.
@@ -44,15 +85,18 @@ class PolygonLayers:
         self._paths, self._crs = paths, grid.geobox.crs
         origin = Origin(scene, date, card.name, model_sha256)
         self._metadata = origin.metadata()
+        self._scenes_of = scenes_of
         self._colors = (
             {each.name: each.color for each in card.classes}
             if card.instances is None
             else {card.instances.name: card.classes[card.instances.interior].color}
         )
         self._instances = card.instances is not None
+        above = first_row % BLOCK_ROWS
+        self._above = (len(card.classes), above, grid.width)
         self._polygons = MapPolygons(
-            geobox=grid.geobox,
-            extent=grid.extent,
+            geobox=crop(grid.geobox, Window(-above, 0, above + grid.height, grid.width)),
+            extent=(above + grid.extent[0], grid.extent[1]),
             classes=card.classes,
             rule=card.instances,
             options=options,
@@ -66,8 +110,15 @@ class PolygonLayers:
 
     def feed(self, rows: MapRows) -> None:
         """Trace rows of the prediction grid, and write the polygons that they complete."""
-        if self._writers:
-            self._write(self._polygons.feed_table(rows.probabilities, rows.valid))
+        if not self._writers:
+            return
+        if rows.row == 0:
+            classes, above, width = self._above
+            for row in range(0, above, _ABOVE_ROWS):
+                shape = (min(_ABOVE_ROWS, above - row), width)
+                nothing = np.zeros((classes, *shape), np.float32), np.zeros(shape, np.bool_)
+                self._write(self._polygons.feed_table(*nothing))
+        self._write(self._polygons.feed_table(rows.probabilities, rows.valid))
 
     def finish(self) -> None:
         """Write the polygons that reach the last row."""
@@ -103,6 +154,13 @@ class PolygonLayers:
         self._stack.__exit__(kind, error, traceback)
 
     def _write(self, polygons: pa.Table) -> None:
+        if not len(polygons):
+            return
+        if self._scenes_of is not None:
+            shapes = shapely.from_wkb(polygons[GEOMETRY].to_numpy(zero_copy_only=False))
+            column = polygons.schema.get_field_index("scene")
+            scenes = pa.array(self._scenes_of(shapes), pa.string())
+            polygons = polygons.set_column(column, polygons.schema.field(column), scenes)
         self.count += len(polygons)
         by_class = polygons.group_by("class").aggregate([("area_m2", "sum")])
         for name, area_m2 in zip(*by_class.to_pydict().values(), strict=True):

@@ -5,25 +5,31 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import closing
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, get_args
 
 from geoconvlora.errors import ConfigError
-from geoconvlora.inference.outputs import OutputPlan, plan_outputs
+from geoconvlora.inference.blending import Blend
+from geoconvlora.inference.outputs import plan_outputs
 from geoconvlora.inference.polygons import PolygonLayers
 from geoconvlora.inference.progress import progress_of
-from geoconvlora.inference.rasters import ClassRaster, MapRaster, ProbabilityRaster
+from geoconvlora.inference.rasters import FractionType
 from geoconvlora.inference.result import PredictionResult
-from geoconvlora.inference.rows import MapRows, on_scene_grid, read_tile_rows, regroup
+from geoconvlora.inference.scene_mapper import SceneMapper
+from geoconvlora.inference.settings import settings_of
+from geoconvlora.inference.several import Joining, predict_several
+from geoconvlora.inference.sinks import MapSinks
+from geoconvlora.inference.spool import Spool
+from geoconvlora.inference.task import Augmentation, MapTask
 from geoconvlora.inference.tiles import Tiling
-from geoconvlora.scenes import PredictionGrid, Scene, fit_normaliser, open_scene
+from geoconvlora.scenes import PredictionGrid, Window, fit_normaliser, open_scene
+from geoconvlora.scenes.area import read_area
 from geoconvlora.scenes.ground import ground_sampling_distance
+from geoconvlora.scenes.inputs import raster_names
 from geoconvlora.vector import PolygonOptions
-from geoconvlora.weights import find_base_of, find_model, load, read_card, sha256_of
+from geoconvlora.weights import find_base_of, find_model, read_card, sha256_of
 from geoconvlora.weights.card import ModelCard
 
 if TYPE_CHECKING:
@@ -42,33 +48,62 @@ def predict(
     tile_size: int | None = None,
     overlap: int | None = None,
     batch_size: int = 4,
+    blend: Blend = "cosine",
+    tta: Augmentation = "none",
+    aoi: str | Path | None = None,
+    bounds: Sequence[float] | None = None,
+    bounds_crs: str | None = None,
+    probs_dtype: FractionType = "float32",
+    uncertainty: str | Path | None = None,
+    resume: bool = False,
+    workers: int = 1,
     device: str = "auto",
     polygons: PolygonOptions | None = None,
     overwrite: bool = False,
     dry_run: bool = False,
     progress: bool = False,
     band_rows: int | None = None,
+    joining: Joining | None = None,
 ) -> PredictionResult:
-    """Predict a scene's map and write it as polygons, as class raster, or both.
+    """Predict a map of one scene or several and write it as polygons, as class raster, or both.
 
     The scene is read, mapped and written in bands of rows: memory depends on its width and on the
     tile size. Everything that can be refused is refused before torch is imported. Files appear
-    whole or not at all.
+    whole or not at all. What is finished is kept on disk meanwhile, in a folder ``.NAME.run``
+    beside the first output, in six bytes or so a pixel for three classes.
 
     Args:
-        scenes: A georeferenced raster.
+        scenes: A georeferenced raster, or several, which become one map; folders, globs, lists
+            and STAC files stand for what they hold
+            (:func:`geoconvlora.scenes.inputs.raster_names`).
         out: Files to write; the suffix decides: ``.gpkg .fgb .parquet .geojson`` polygons in the
             scene's CRS, ``.tif`` classes on the scene's grid (COG).
         model: A bundled model's name, a model file, or a loaded model.
         base: The base weights' file, where it is not bundled or in the weights folder; only for a
             model by its name or file.
-        probs: Also write class probabilities, a COG with one float32 band a class.
+        probs: Also write class probabilities, a COG with one band a class.
         bands: 1-based bands of the scene in the model's order; None finds them.
         nodata: Stored value that means 'no data', instead of the scene's own.
         tile_size: Side of the network's input in pixels, a multiple of 16 up to 4096; None:
             the model's.
         overlap: Pixels that neighbouring tiles share; None: the model's, or a quarter.
-        batch_size: Tiles that the network sees at once.
+        batch_size: Tiles that the network sees at once; changes results by float rounding only.
+        blend: How overlapping tiles are joined: ``cosine``, ``linear`` or ``gaussian`` weights, or
+            each pixel from one tile, ``crop`` from the middle one and ``none`` from the last.
+        tta: Test-time augmentation: probabilities averaged over ``flips`` (4 views) or ``d4`` (8).
+        aoi: A vector file of polygons: only pixels whose centres lie in them are mapped, and the
+            outputs are as large as they are. Tiles are those of the whole scene, and see all of
+            it, so what is inside is what it would be in the whole map.
+        bounds: West, south, east and north of a box, likewise; with ``aoi``, what both share.
+        bounds_crs: The box's CRS; None: the scene's.
+        probs_dtype: ``float32``, or ``uint8`` with the scale 0.004.
+        uncertainty: Also write how far predictions of a pixel differ, those of overlapping tiles
+            and of their views, stored as probabilities are; see
+            :class:`geoconvlora.inference.rasters.SpreadRaster`.
+        resume: Go on from an unfinished run to these outputs, if there is one, and leave what is
+            finished after an error or Ctrl-C. The result has the same bytes as an unbroken run.
+        workers: Processes that map at the same time; the result does not depend on it. A script
+            that asks for several must have an ``if __name__ == "__main__":``.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; ``auto`` leaves a loaded model
             where it is.
         polygons: Simplification, smallest area, holes and classes of polygons.
@@ -76,6 +111,8 @@ def predict(
         dry_run: Check everything and write nothing.
         progress: Show a bar on stderr if that is a terminal.
         band_rows: Rows written at a time; changes speed, never the result.
+        joining: The grid of several scenes' map, and what counts where they overlap; by default
+            the first scene's grid, and blended.
 
     Returns:
         What was written, with counts and areas.
@@ -86,7 +123,7 @@ def predict(
         ModelFileError: The model is damaged or for other base weights.
         WeightsError: The base weights are not there.
         OutputError: An output exists, has an unknown suffix, or cannot be written.
-        ConfigError: An argument cannot work.
+        ConfigError: An argument cannot work, or the run to resume was another one.
 
     Warns:
         UserWarning: The scene has no valid pixel, or a pixel size that the model does not know.
@@ -98,27 +135,66 @@ def predict(
         1532
     """
     started = time.monotonic()
-    path = _one_scene(scenes)
-    if batch_size < 1:
-        raise ConfigError(f"batch size {batch_size} is less than 1")
-    if band_rows is not None and band_rows < 1:
-        raise ConfigError(f"band_rows {band_rows} is less than 1")
-    plan = plan_outputs(out, probs, inputs=[path], overwrite=overwrite)
+    paths = _scene_paths(scenes)
+    for name, value in (("batch size", batch_size), ("workers", workers), ("band_rows", band_rows)):
+        if value is not None and value < 1:
+            raise ConfigError(f"{name} {value} is less than 1")
+    _check_choices(blend=blend, tta=tta, probs_dtype=probs_dtype)
+    plan = plan_outputs(
+        out, probs, uncertainty=uncertainty, inputs=paths, overwrite=overwrite, resume=resume
+    )
     card = _checked_card(model, base)
+    polygons = polygons or PolygonOptions()
     wanted = [band.name for band in card.bands]
+    if len(paths) > 1:
+        if aoi is not None or bounds is not None or uncertainty is not None:
+            raise ConfigError(
+                "an area (aoi, bounds) and uncertainty belong to one scene: leave them out, and "
+                "cut the joined probabilities with geoconvlora mosaic --bounds"
+            )
+        return predict_several(
+            paths,
+            plan,
+            card,
+            SceneMapper(
+                card=card,
+                model=model,
+                base=base,
+                bands=bands,
+                nodata=nodata,
+                tile_size=tile_size,
+                overlap=overlap,
+                batch_size=batch_size,
+                blend=blend,
+                tta=tta,
+                device=device,
+                workers=workers,
+            ),
+            joining=joining or Joining(),
+            polygons=polygons,
+            probs_dtype=probs_dtype,
+            resume=resume,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            progress=progress,
+        )
+    path = paths[0]
     with open_scene(
         path, wanted=wanted, bands=bands, nodata=nodata, default_nodata=card.nodata
     ) as scene:
         grid = PredictionGrid.for_scene(scene, card.resolution)
         tiling = Tiling.for_model(grid.height, grid.width, card, tile_size, overlap)
+        area = read_area(scene, grid, aoi=aoi, bounds=bounds, bounds_crs=bounds_crs)
+        window = Window(0, 0, grid.height, grid.width) if area is None else area.window
         layers = PolygonLayers(
             plan.polygons,
-            grid,
+            grid.part(window),
             card,
-            polygons or PolygonOptions(),
+            polygons,
             scene=scene.name,
             date=scene.date,
             model_sha256=_sha256_of_model(model) if plan.polygons else "",
+            first_row=window.row,
         )
         result = PredictionResult(
             scene=path,
@@ -133,42 +209,51 @@ def predict(
         )
         if dry_run:
             return result
-        normaliser = fit_normaliser(card.scaling, card.bands, scene)
-        with ExitStack() as stack:
-            rasters = _open_rasters(stack, plan, scene, card)
-            stack.enter_context(layers)
+        task = MapTask(
+            scene=scene,
+            grid=grid,
+            tiling=tiling,
+            normaliser=fit_normaliser(card.scaling, card.bands, scene),
+            classes=len(card.classes),
+            batch_size=batch_size,
+            blend=blend,
+            tta=tta,
+            spread=plan.uncertainty is not None,
+            area=area,
+        )
+        settings = settings_of(task, model, plan, polygons, probs_dtype)
+        with (
+            Spool(plan.files, settings, resume=resume, overwrite=overwrite) as spool,
+            MapSinks(plan, task, card, layers, probs_dtype) as sinks,
+        ):
+            from geoconvlora.inference.running import device_kind, scene_rows
 
-            from geoconvlora.inference.network import map_rows, place
-
-            loaded = load(model, base=base) if isinstance(model, (str, PathLike)) else model
-            network, where = place(loaded.network, device)
-            bands_of_rows = regroup(
-                map_rows(
-                    read_tile_rows(scene, grid, tiling, normaliser),
-                    network,
-                    classes=len(card.classes),
-                    tiling=tiling,
-                    batch_size=batch_size,
-                    device=where,
-                ),
-                _rows_of_band(band_rows or tiling.tile, grid),
+            spool.settle("device", device_kind(model, device))
+            stream = scene_rows(
+                task,
+                spool.folder,
+                model,
+                base,
+                device=device,
+                workers=workers,
+                band_rows=band_rows,
             )
-            valid = 0
-            with progress_of(grid.height, scene.name, shown=progress) as advance:
-                for rows in bands_of_rows:
-                    valid += int(np.count_nonzero(rows.valid))
-                    _write(rows, rasters, layers, grid, scene)
+            shown = progress_of(window.height, scene.name, shown=progress)
+            with closing(stream), shown as advance:
+                for rows in stream:
+                    sinks.feed(rows)
                     advance(rows.valid.shape[0])
-            for raster in rasters:
-                raster.finish()
-            layers.finish()
-        if valid == 0:
-            warnings.warn(
-                f"{path} has no valid pixel: the outputs hold nothing", UserWarning, stacklevel=2
-            )
+            sinks.finish()
+    if sinks.valid_pixels == 0:
+        warnings.warn(
+            f"{path} has no valid pixel{'' if area is None else ' in the area asked for'}: "
+            "the outputs hold nothing",
+            UserWarning,
+            stacklevel=2,
+        )
     return result.model_copy(
         update={
-            "valid_fraction": valid / (grid.height * grid.width),
+            "valid_fraction": sinks.valid_pixels / (window.height * window.width),
             "polygons": layers.count if plan.polygons else None,
             "area_m2": layers.area_m2,
             "seconds": time.monotonic() - started,
@@ -176,15 +261,14 @@ def predict(
     )
 
 
-def _one_scene(scenes: str | Path | Sequence[str | Path]) -> str:
-    if isinstance(scenes, (str, PathLike)):
-        return str(scenes)
-    if len(scenes) != 1:
-        raise ConfigError(
-            f"{len(scenes)} scenes are given: predict one at a time; "
-            "joining several into one map comes with mosaicking"
-        )
-    return str(scenes[0])
+def _scene_paths(scenes: str | Path | Sequence[str | Path]) -> list[str]:
+    paths = raster_names([scenes] if isinstance(scenes, (str, PathLike)) else scenes)
+    if not paths:
+        raise ConfigError("no scene is given: name at least one raster")
+    twice = next((path for path in paths if paths.count(path) > 1), None)
+    if twice is not None:
+        raise ConfigError(f"{twice} is given twice: name each scene once")
+    return paths
 
 
 def _checked_card(model: str | Path | Model, base: str | Path | None) -> ModelCard:
@@ -203,39 +287,11 @@ def _sha256_of_model(model: str | Path | Model) -> str:
     return sha256_of(find_model(model)) if isinstance(model, (str, PathLike)) else ""
 
 
-def _rows_of_band(rows: int, grid: PredictionGrid) -> int:
-    """Rows of the grid that are written at a time.
-
-    A finer grid's are whole scene pixels, so that each can be averaged; a coarser grid's are few,
-    because each becomes many rows of the scene.
-    """
-    if grid.zoom_out > 1:
-        return max(1, rows // grid.zoom_out)
-    return -(-rows // grid.zoom_in) * grid.zoom_in
-
-
-def _open_rasters(
-    stack: ExitStack, plan: OutputPlan, scene: Scene, card: ModelCard
-) -> list[MapRaster]:
-    kinds: list[tuple[type[ClassRaster | ProbabilityRaster], Path]]
-    kinds = [(ClassRaster, path) for path in plan.classes]
-    if plan.probabilities is not None:
-        kinds.append((ProbabilityRaster, plan.probabilities))
-    return [
-        stack.enter_context(kind(path, scene.geobox, card.classes, model=card.name))
-        for kind, path in kinds
-    ]
-
-
-def _write(
-    rows: MapRows,
-    rasters: Sequence[MapRaster],
-    layers: PolygonLayers,
-    grid: PredictionGrid,
-    scene: Scene,
-) -> None:
-    layers.feed(rows)
-    if rasters:
-        own = on_scene_grid(rows, grid, scene)
-        for raster in rasters:
-            raster.feed(own)
+def _check_choices(*, blend: str, tta: str, probs_dtype: str) -> None:
+    for name, value, known in (
+        ("blend", blend, get_args(Blend)),
+        ("tta", tta, get_args(Augmentation)),
+        ("probs_dtype", probs_dtype, get_args(FractionType)),
+    ):
+        if value not in known:
+            raise ConfigError(f"{name} {value!r} is unknown: give {', '.join(known)}")

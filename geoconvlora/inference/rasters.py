@@ -3,39 +3,45 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
-import rasterio
-import rasterio.shutil
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
-from rasterio.crs import CRS
 from rasterio.enums import ColorInterp
-from rasterio.windows import Window as RasterioWindow
 
 from geoconvlora.errors import OutputError
-from geoconvlora.inference.outputs import part_name
+from geoconvlora.inference.cog import CogWriter, Resampling
 from geoconvlora.inference.rows import MapRows
 from geoconvlora.scenes.class_names import CLASSES_TAG
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.opening import RASTER_FAULTS, reason
-from geoconvlora.weights.card import ClassInfo
+from geoconvlora.weights.card import ClassInfo, InstanceRule
 
 MODEL_TAG = "GEOCONVLORA_MODEL"
+INSTANCES_TAG = "GEOCONVLORA_INSTANCES"
 NODATA_CLASS = 255
+
+FractionType = Literal["uint8", "float32"]
+"""How numbers from 0 to 1 are stored: as they are, or as bytes with the scale 0.004."""
+
+#: Bytes from 0 to 250 are 0 to 1, so that the scale in the band's metadata is exactly 0.004.
+_BYTE_STEPS = 250
+_BYTE_NODATA = 255
+_DEFLATE: dict[FractionType, dict[str, Any]] = {
+    "uint8": {"compress": "deflate", "zlevel": 1, "predictor": 2},
+    "float32": {"compress": "deflate", "zlevel": 1, "predictor": 3},
+}
 
 
 class MapRaster:
     """A COG that is fed rows from top to bottom; a context manager.
 
-    Rows go to a striped GeoTIFF beside the target, which takes them as they come; :meth:`finish`
-    turns it into a COG with bounded memory, and leaving the context without an error gives that
-    its name. Subclasses say what is stored.
+    :meth:`finish` makes the COG beside the target, and leaving the context without an error gives
+    it its name. Subclasses say what is stored.
     """
 
     def __init__(
@@ -45,51 +51,55 @@ class MapRaster:
         classes: Sequence[ClassInfo],
         *,
         model: str,
-        profile: dict[str, Any],
-        cog: dict[str, Any],
+        count: int,
+        dtype: str,
+        nodata: float,
+        resampling: Resampling,
+        creation: dict[str, Any],
     ) -> None:
-        """Create the temporary file.
+        """Create the temporary files.
 
         Args:
             path: The target.
             geobox: Its grid.
             classes: Stored as JSON in the tag ``GEOCONVLORA_CLASSES``.
             model: Stored in the tag ``GEOCONVLORA_MODEL``.
-            profile: GDAL's type, band count, nodata and predictor.
-            cog: Options of GDAL's COG driver.
+            count: Bands.
+            dtype: Their type.
+            nodata: What is stored where the map is invalid.
+            resampling: Of overviews.
+            creation: GDAL's creation options for the compression.
+
+        Raises:
+            OutputError: The folder is gone, for instance.
         """
         self._path = path
-        self._striped = part_name(path, "rows")
-        self._part = part_name(path)
-        self._cog = cog
-        crs = geobox.crs
-        assert crs is not None
-        with raster_environment():
-            self._dataset = rasterio.open(
-                self._striped,
-                "w",
-                driver="GTiff",
-                height=geobox.shape[0],
-                width=geobox.shape[1],
-                crs=CRS.from_wkt(crs.to_wkt()),
-                transform=geobox.affine,
-                blockysize=16,
-                compress="deflate",
-                zlevel=1,
-                interleave="band",
-                BIGTIFF="IF_SAFER",
-                **profile,
+        listed = [each.model_dump() for each in classes]
+        try:
+            self._cog = CogWriter(
+                path,
+                geobox,
+                count=count,
+                dtype=dtype,
+                nodata=nodata,
+                resampling=resampling,
+                creation=creation,
             )
-            listed = [each.model_dump() for each in classes]
-            self._dataset.update_tags(**{CLASSES_TAG: json.dumps(listed), MODEL_TAG: model})
+            with raster_environment():
+                self._cog.datasets[0].update_tags(
+                    **{CLASSES_TAG: json.dumps(listed), MODEL_TAG: model}
+                )
+        except RASTER_FAULTS as fault:
+            raise self._unwritten(reason(fault)) from fault
 
     def feed(self, rows: MapRows) -> None:
-        """Write rows of the raster's own grid."""
-        stored = self._stored(rows)
-        window = RasterioWindow(0, rows.row, stored.shape[2], stored.shape[1])
+        """Write the next rows, which are on the raster's own grid.
+
+        Raises:
+            OutputError: The disk is full, for instance.
+        """
         try:
-            with raster_environment():
-                self._dataset.write(stored, window=window)
+            self._cog.write(self._stored(rows))
         except RASTER_FAULTS as fault:
             raise self._unwritten(reason(fault)) from fault
 
@@ -100,24 +110,9 @@ class MapRaster:
             OutputError: The disk is full, for instance.
         """
         try:
-            with raster_environment():
-                self._dataset.close()
-                rasterio.shutil.copy(
-                    self._striped,
-                    self._part,
-                    driver="COG",
-                    COMPRESS="DEFLATE",
-                    BIGTIFF="IF_SAFER",
-                    NUM_THREADS="ALL_CPUS",
-                    **self._cog,
-                )
-                whole = _is_whole(self._part)
-            with self._part.open("rb") as written:
-                os.fsync(written.fileno())
+            self._cog.assemble()
         except RASTER_FAULTS as fault:
             raise self._unwritten(reason(fault)) from fault
-        if not whole:
-            raise self._unwritten("its last part is missing")
 
     def __enter__(self) -> MapRaster:
         return self
@@ -130,39 +125,20 @@ class MapRaster:
     ) -> None:
         try:
             if kind is None:
-                self._part.replace(self._path)
+                self._cog.part.replace(self._path)
+        except OSError as fault:
+            raise self._unwritten(str(fault.strerror)) from fault
         finally:
-            self._dataset.close()
-            # The COG driver keeps overviews in files of its own while it works.
-            for left in self._path.parent.glob(f"{self._part.name}*"):
-                left.unlink(missing_ok=True)
-            self._striped.unlink(missing_ok=True)
+            self._cog.discard()
 
     def _stored(self, rows: MapRows) -> NDArray[Any]:
         """Return what is stored for some rows, ``(bands, h, W)``."""
         raise NotImplementedError
 
     def _unwritten(self, why: str) -> OutputError:
-        return OutputError(f"{self._path} cannot be written ({why}): is the disk full?")
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether all blocks of a COG lie within the file: GDAL closes one on a full disk in silence.
-
-    Full resolution comes last in the file, so overviews need no look.
-    """
-    size = path.stat().st_size
-    with rasterio.open(path) as cog:
-        rows, columns = cog.block_shapes[0]
-        for y in range(-(-cog.height // rows)):
-            for x in range(-(-cog.width // columns)):
-                start, length = (
-                    cog.get_tag_item(f"BLOCK_{what}_{x}_{y}", "TIFF", bidx=cog.count)
-                    for what in ("OFFSET", "SIZE")
-                )
-                if start is None or int(start) + int(length) > size:
-                    return False
-    return True
+        return OutputError(
+            f"{self._path} cannot be written ({why}): is the disk full or the folder gone?"
+        )
 
 
 class ClassRaster(MapRaster):
@@ -176,39 +152,140 @@ class ClassRaster(MapRaster):
             geobox,
             classes,
             model=model,
-            profile={"dtype": "uint8", "count": 1, "nodata": NODATA_CLASS},
-            cog={"OVERVIEW_RESAMPLING": "MODE"},
+            count=1,
+            dtype="uint8",
+            nodata=NODATA_CLASS,
+            resampling="mode",
+            creation={"compress": "deflate", "zlevel": 6},
         )
+        self._ids = np.array([each.id for each in classes], dtype=np.uint8)
         colours = {each.id: (*bytes.fromhex(each.color[1:]), 255) for each in classes}
         with raster_environment():
-            self._dataset.write_colormap(1, {**colours, NODATA_CLASS: (0, 0, 0, 0)})
-            self._dataset.set_band_description(1, "class")
+            for dataset in self._cog.datasets:
+                dataset.write_colormap(1, {**colours, NODATA_CLASS: (0, 0, 0, 0)})
+            self._cog.datasets[0].set_band_description(1, "class")
 
     def _stored(self, rows: MapRows) -> NDArray[np.uint8]:
-        best = rows.probabilities.argmax(axis=0).astype(np.uint8)
-        return np.where(rows.valid, best, np.uint8(NODATA_CLASS))[None]
+        best = self._ids[most_probable(rows.probabilities)]
+        if not rows.valid.all():
+            np.copyto(best, np.uint8(NODATA_CLASS), where=~rows.valid)
+        return best[None]
 
 
 class ProbabilityRaster(MapRaster):
-    """Probability of each class, float32, a band a class; NaN where invalid."""
+    """Probability of each class, a band a class.
+
+    As float32 NaN where invalid; as uint8 255 there, and 0 to 250 elsewhere, which the band's scale
+    of 0.004 makes 0 to 1. How classes become objects is in the tag ``GEOCONVLORA_INSTANCES``, where
+    they do.
+    """
 
     def __init__(
-        self, path: Path, geobox: GeoBox, classes: Sequence[ClassInfo], *, model: str
+        self,
+        path: Path,
+        geobox: GeoBox,
+        classes: Sequence[ClassInfo],
+        *,
+        model: str,
+        rule: InstanceRule | None = None,
+        dtype: FractionType = "float32",
     ) -> None:
         super().__init__(
             path,
             geobox,
             classes,
             model=model,
-            profile={"dtype": "float32", "count": len(classes), "nodata": np.nan, "predictor": 3},
-            cog={"OVERVIEW_RESAMPLING": "AVERAGE", "PREDICTOR": "YES"},
+            count=len(classes),
+            dtype=dtype,
+            nodata=_fraction_nodata(dtype),
+            resampling="average",
+            creation=_DEFLATE[dtype],
         )
+        self._dtype = dtype
         with raster_environment():
-            self._dataset.colorinterp = [ColorInterp.gray] + [ColorInterp.undefined] * (
-                len(classes) - 1
-            )
+            dataset = self._cog.datasets[0]
+            dataset.colorinterp = [ColorInterp.gray] + [ColorInterp.undefined] * (len(classes) - 1)
             for band, each in enumerate(classes, start=1):
-                self._dataset.set_band_description(band, each.name)
+                dataset.set_band_description(band, each.name)
+            if dtype == "uint8":
+                dataset.scales = [1 / _BYTE_STEPS] * len(classes)
+            if rule is not None:
+                dataset.update_tags(**{INSTANCES_TAG: rule.model_dump_json()})
 
-    def _stored(self, rows: MapRows) -> NDArray[np.float32]:
-        return np.where(rows.valid, rows.probabilities, np.float32(np.nan))
+    def _stored(self, rows: MapRows) -> NDArray[Any]:
+        return as_fractions(rows.probabilities, rows.valid, self._dtype)
+
+
+class SpreadRaster(MapRaster):
+    """How far the predictions behind a pixel differ: those of overlapping tiles and of their views.
+
+    It is the weighted standard deviation of the predicted probabilities around their mean, with the
+    weights of blending, ``sqrt(sum over classes of variance / 2)``: with two classes the standard
+    deviation of either's probability. 0 where all predictions agree and where there is but one, at
+    most 0.71. Stored as probabilities are.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        geobox: GeoBox,
+        classes: Sequence[ClassInfo],
+        *,
+        model: str,
+        dtype: FractionType = "float32",
+    ) -> None:
+        super().__init__(
+            path,
+            geobox,
+            classes,
+            model=model,
+            count=1,
+            dtype=dtype,
+            nodata=_fraction_nodata(dtype),
+            resampling="average",
+            creation=_DEFLATE[dtype],
+        )
+        self._dtype = dtype
+        with raster_environment():
+            self._cog.datasets[0].set_band_description(1, "uncertainty")
+            if dtype == "uint8":
+                self._cog.datasets[0].scales = [1 / _BYTE_STEPS]
+
+    def _stored(self, rows: MapRows) -> NDArray[Any]:
+        assert rows.spread is not None
+        return as_fractions(rows.spread[None], rows.valid, self._dtype)
+
+
+def most_probable(probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the number of the largest of ``(K, h, W)``, ``(h, W)``; of equals the first.
+
+    Example:
+        >>> most_probable(np.array([[[0.2]], [[0.4]], [[0.4]]], np.float32)).tolist()
+        [[1]]
+    """
+    # Several times as fast as argmax along the first axis.
+    best = np.zeros(probabilities.shape[1:], np.uint8)
+    largest = probabilities[0]
+    for number, layer in enumerate(probabilities[1:], start=1):
+        larger = (layer > largest).view(np.uint8)
+        np.maximum(best, larger * np.uint8(number), out=best)
+        largest = np.maximum(largest, layer)
+    return best
+
+
+def as_fractions(
+    values: NDArray[np.float32], valid: NDArray[np.bool_], dtype: FractionType
+) -> NDArray[Any]:
+    """Return values ``(K, h, W)`` from 0 to 1 as they are stored, nodata where invalid."""
+    if dtype == "float32":
+        return values if valid.all() else np.where(valid, values, np.float32(np.nan))
+    steps = values * np.float32(_BYTE_STEPS)
+    steps += np.float32(0.5)
+    stored = steps.astype(np.uint8)
+    if not valid.all():
+        np.copyto(stored, np.uint8(_BYTE_NODATA), where=~valid)
+    return stored
+
+
+def _fraction_nodata(dtype: FractionType) -> float:
+    return _BYTE_NODATA if dtype == "uint8" else np.nan

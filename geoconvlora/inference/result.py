@@ -13,7 +13,9 @@ class PredictionResult(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     scene: str
-    """The scene as it was named."""
+    """The scene as it was named; of several, their short names with commas."""
+    scenes: tuple[str, ...] = ()
+    """Several scenes as they were named."""
     model: str
     """The model card's name."""
     outputs: tuple[Path, ...]

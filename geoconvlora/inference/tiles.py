@@ -1,11 +1,8 @@
-"""Where tiles lie, and how much each of their pixels counts."""
+"""Where tiles lie."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from geoconvlora.errors import ConfigError
 from geoconvlora.weights.card import ModelCard
@@ -34,6 +31,13 @@ class TileAxis:
     def start(self, index: int) -> int:
         """Return the first pixel of a tile."""
         return min(index * self.step, max(0, self.size - self.tile))
+
+    def touching(self, first: int, stop: int) -> range:
+        """Return the tiles that hold a pixel from ``first`` up to ``stop``."""
+        indices = range(len(self))
+        low = next(i for i in indices if self.start(i) + self.tile > first)
+        high = next((i for i in indices if self.start(i) >= stop), len(self))
+        return range(low, high)
 
 
 @dataclass(frozen=True)
@@ -76,17 +80,3 @@ class Tiling:
 
     def __len__(self) -> int:
         return len(self.rows) * len(self.columns)
-
-    def weights(self) -> NDArray[np.float32]:
-        """Return the ``(tile, tile)`` weight of a tile's pixels where tiles are blended.
-
-        1 in the middle, falling along a squared sine to nearly 0 across the overlap, where the
-        network lacks context. Validity is no factor of it: a pixel is valid or not in all tiles
-        alike, and an invalid one is never used.
-        """
-        ramp = min(self.overlap, self.tile // 2)
-        from_edge = np.minimum(np.arange(self.tile), np.arange(self.tile)[::-1]) + 0.5
-        along = np.ones(self.tile)
-        if ramp:
-            along = np.sin(np.pi / 2 * np.minimum(from_edge / ramp, 1)) ** 2
-        return np.multiply.outer(along, along).astype(np.float32)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import rasterio
 
@@ -15,8 +16,11 @@ CACHE_MB = 64
 _NO_CLOCK = {"OGR_CURRENT_DATE": "1970-01-01T00:00:00.000Z"}
 
 
-def raster_environment() -> rasterio.Env:
+def raster_environment(**options: Any) -> rasterio.Env:
     """Return the context in which rasters are opened, read and written.
+
+    Args:
+        options: Of GDAL, besides.
 
     Within it GDAL's messages go to Python's ``rasterio`` logger instead of the terminal.
 
@@ -24,7 +28,7 @@ def raster_environment() -> rasterio.Env:
         >>> with raster_environment():
         ...     pass
     """
-    return rasterio.Env(GDAL_CACHEMAX=CACHE_MB)
+    return rasterio.Env(GDAL_CACHEMAX=CACHE_MB, **options)
 
 
 @contextmanager

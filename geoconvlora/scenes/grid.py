@@ -6,6 +6,7 @@ import math
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from affine import Affine
@@ -22,6 +23,21 @@ from geoconvlora.weights.card import Resolution
 MAX_ZOOM_IN = 8
 #: Scene pixels that a coarser grid reads at a time.
 _READ_PIXELS = 2**22
+
+
+class Readable(Protocol):
+    """Pixels by windows, which may reach beyond the raster."""
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+
+    def read(self, window: Window) -> Pixels:
+        """Return a window's pixels; what lies outside is invalid."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +72,7 @@ class PredictionGrid:
             UserWarning: The same, where the card says to go on.
         """
         check_resolution(scene, resolution)
-        zoom_in, zoom_out = 1, 1
-        if resolution.gsd_m is not None:
-            accepted_gsd_m = min(scene.gsd_m, _coarsest_gsd_m(resolution))
-            zoom_in = min(_nearest_integer(accepted_gsd_m / resolution.gsd_m), MAX_ZOOM_IN)
-            zoom_out = _nearest_integer(resolution.gsd_m / scene.gsd_m)
+        zoom_in, zoom_out = zoom_of(scene.gsd_m, resolution)
         return cls.zoomed(scene.geobox, zoom_in=zoom_in, zoom_out=zoom_out)
 
     @classmethod
@@ -74,6 +86,14 @@ class PredictionGrid:
         extent = (height * zoom_in / zoom_out, width * zoom_in / zoom_out)
         return cls(zoom_in, zoom_out, GeoBox(shape, affine, geobox.crs), extent)
 
+    def part(self, window: Window) -> PredictionGrid:
+        """Return the grid of a window inside, whose pixels are the same."""
+        extent = (
+            min(self.extent[0] - window.row, window.height),
+            min(self.extent[1] - window.column, window.width),
+        )
+        return PredictionGrid(self.zoom_in, self.zoom_out, crop(self.geobox, window), extent)
+
     @cached_property
     def height(self) -> int:
         """Rows."""
@@ -83,6 +103,23 @@ class PredictionGrid:
     def width(self) -> int:
         """Columns."""
         return int(self.geobox.shape[1])
+
+
+def zoom_of(gsd_m: float, resolution: Resolution) -> tuple[int, int]:
+    """Return how many times finer, and coarser, a model sees pixels of a size; one of both is 1."""
+    if resolution.gsd_m is None:
+        return 1, 1
+    accepted_gsd_m = min(gsd_m, _coarsest_gsd_m(resolution))
+    zoom_in = min(nearest_integer(accepted_gsd_m / resolution.gsd_m), MAX_ZOOM_IN)
+    return zoom_in, nearest_integer(resolution.gsd_m / gsd_m)
+
+
+def crop(geobox: GeoBox, window: Window) -> GeoBox:
+    """Return the grid of a window, which may reach beyond ``geobox``."""
+    a, b, left, d, e, top = tuple(geobox.affine)[:6]
+    x = a * window.column + b * window.row + left
+    y = d * window.column + e * window.row + top
+    return GeoBox((window.height, window.width), Affine(a, b, x, d, e, y), geobox.crs)
 
 
 def check_resolution(scene: Scene, resolution: Resolution) -> None:
@@ -131,21 +168,32 @@ def read_grid(
         SceneError: The file cannot be read there.
     """
     if grid.zoom_in > 1:
-        pixels = _finer(scene, grid.zoom_in, window)
+        pixels = finer(scene, grid.zoom_in, window)
     elif grid.zoom_out > 1:
-        pixels = _coarser(scene, grid.zoom_out, window)
+        pixels = coarser(scene, grid.zoom_out, window)
     else:
         pixels = scene.read(window)
     return normaliser(pixels), pixels.valid
 
 
-def _nearest_integer(ratio: float) -> int:
+def nearest_integer(ratio: float) -> int:
     """The integer from 1 on whose ratio to ``ratio`` is nearest to 1."""
     below = max(1, math.floor(ratio))
     return below if ratio * ratio <= below * (below + 1) else below + 1
 
 
-def _finer(scene: Scene, factor: int, window: Window) -> Pixels:
+class PixelSource(Protocol):
+    """Whatever windows can be read from."""
+
+    def read(self, window: Window) -> Pixels:
+        """Return a window's pixels; what lies outside is invalid."""
+
+
+def finer(scene: PixelSource, factor: int, window: Window) -> Pixels:
+    """Return a window of the grid ``factor`` times finer, bilinear between pixels' centres.
+
+    It reads the scene pixels that the window touches and one more on each side.
+    """
     rows, row_lows, row_weights = _neighbours(window.row, window.height, factor)
     columns, column_lows, column_weights = _neighbours(window.column, window.width, factor)
     top, left = int(row_lows[0]), int(column_lows[0])
@@ -186,27 +234,41 @@ def _interpolate(
     return mixed
 
 
-def _coarser(scene: Scene, factor: int, window: Window) -> Pixels:
-    values = np.zeros((len(scene.bands), window.height, window.width), dtype=np.float32)
-    valid = np.zeros((window.height, window.width), dtype=np.bool_)
+def coarser(raster: Readable, factor: int, window: Window) -> Pixels:
+    """Return a window of a raster's ``factor`` x ``factor`` blocks, each its valid pixels' mean.
+
+    A block is valid if at least half of its pixels inside the raster are.
+
+    Args:
+        raster: What is read, a part at a time.
+        factor: Pixels along a block's side.
+        window: In blocks.
+    """
     step = max(1, _READ_PIXELS // max(1, factor * factor * window.width))
-    for row in range(0, window.height, step):
-        part = Window(window.row + row, window.column, min(step, window.height - row), window.width)
-        block = _block_means(scene, factor, part)
-        values[:, row : row + step], valid[row : row + step] = block.values, block.valid
-    return Pixels(values, valid)
+    parts = [
+        _block_means(
+            raster,
+            factor,
+            Window(window.row + row, window.column, min(step, window.height - row), window.width),
+        )
+        for row in range(0, max(1, window.height), step)
+    ]
+    return Pixels(
+        np.concatenate([part.values for part in parts], axis=1),
+        np.concatenate([part.valid for part in parts]),
+    )
 
 
-def _block_means(scene: Scene, factor: int, window: Window) -> Pixels:
+def _block_means(raster: Readable, factor: int, window: Window) -> Pixels:
     native = Window(
         window.row * factor, window.column * factor, window.height * factor, window.width * factor
     )
-    read = scene.read(native)
+    read = raster.read(native)
     count = block_sum(read.valid[None].astype(np.float64), factor)[0]
     total = block_sum(read.values, factor)
     there = np.multiply.outer(
-        _inside(native.row, native.height, scene.height, factor),
-        _inside(native.column, native.width, scene.width, factor),
+        _inside(native.row, native.height, raster.height, factor),
+        _inside(native.column, native.width, raster.width, factor),
     )
     valid = (count > 0) & (2 * count >= there)
     means = np.divide(total, count, out=np.zeros_like(total), where=valid)

@@ -36,8 +36,10 @@ class Normaliser:
         """Return normalised values ``(C, h, w)``."""
         values = pixels.values * self.gain[:, None, None]
         values += self.shift[:, None, None]
-        np.clip(values, self.low[:, None, None], self.high[:, None, None], out=values)
-        values *= pixels.valid
+        if np.isfinite(self.low).any() or np.isfinite(self.high).any():
+            np.clip(values, self.low[:, None, None], self.high[:, None, None], out=values)
+        if not pixels.valid.all():
+            values *= pixels.valid
         return values
 
 

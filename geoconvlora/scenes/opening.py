@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from contextlib import ExitStack
 from pathlib import Path
 
 import rasterio
@@ -16,6 +17,9 @@ from rasterio.io import DatasetReader
 
 from geoconvlora.errors import SceneError
 from geoconvlora.scenes.environment import raster_environment
+from geoconvlora.scenes.remote import gdal_name, is_remote, remote_options
+from geoconvlora.scenes.stac import assets_of, is_stac
+from geoconvlora.scenes.stack import stacked
 
 #: What GDAL and rasterio raise when a file is not what it should be.
 RASTER_FAULTS = (RasterioError, CPLE_BaseError, OSError, MemoryError)
@@ -32,15 +36,47 @@ _MIN_SUSPICIOUS_BYTES = 2**30
 def open_dataset(path: str) -> DatasetReader:
     """Open a raster and check that its pixels can be read within reasonable memory.
 
+    Args:
+        path: A file, a URL, any name that GDAL knows, or a STAC item, whose assets become bands.
+
     Raises:
         SceneError: The file is missing, empty, no raster, or claims what it cannot hold.
     """
+    if is_stac(path):
+        return _open_item(path)
     _check_file(path)
+    return _checked(path, gdal_name(path))
+
+
+def _open_item(name: str) -> DatasetReader:
+    assets = assets_of(name)
+    with ExitStack() as stack:
+        opened = []
+        for asset in assets:
+            dataset = open_dataset(asset.path)
+            stack.callback(dataset.close)
+            opened.append((asset, dataset))
+        _, first = opened[0]
+        if len(opened) == 1 and (any(first.descriptions) or len(assets[0].bands) != first.count):
+            stack.pop_all()
+            return first
+        with raster_environment():
+            vrt = stacked(name, opened)
+    return _checked(name, vrt)
+
+
+def _checked(path: str, name: str) -> DatasetReader:
+    """Open what GDAL calls ``name`` and the user ``path``."""
     try:
-        with raster_environment(), warnings.catch_warnings():
+        with raster_environment(**remote_options(path)), warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            dataset: DatasetReader = rasterio.open(path)
+            dataset: DatasetReader = rasterio.open(name)
     except RASTER_FAULTS as fault:
+        if is_remote(path):
+            raise SceneError(
+                f"{path} cannot be opened: the server does not answer as it should, or it is no "
+                f"raster ({reason(fault)})"
+            ) from fault
         if Path(path).is_dir():
             raise SceneError(f"{path} is a folder that holds no raster: give a file") from fault
         raise SceneError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,3 +47,35 @@ class Pixels:
 
     values: NDArray[np.float32]
     valid: NDArray[np.bool_]
+
+    @classmethod
+    def nowhere(cls, bands: int, window: Window) -> Pixels:
+        """Return a window without a valid pixel."""
+        shape = (window.height, window.width)
+        return cls(np.zeros((bands, *shape), np.float32), np.zeros(shape, np.bool_))
+
+    def within(self, own: Window, outer: Window) -> Pixels:
+        """Return the window ``outer``: these pixels at ``own``, and none valid around them."""
+        if own == outer:
+            return self
+        wider = Pixels.nowhere(len(self.values), outer)
+        place = own.slices_within(outer)
+        wider.values[:, *place], wider.valid[place] = self.values, self.valid
+        return wider
+
+
+@dataclass(frozen=True)
+class StoredPixels:
+    """Values in a small type, with their validity.
+
+    Attributes:
+        values: ``(C, h, w)``; 0 where invalid.
+        valid: ``(h, w)``.
+    """
+
+    values: NDArray[Any]
+    valid: NDArray[np.bool_]
+
+    def as_floats(self) -> Pixels:
+        """Return the same pixels as float32."""
+        return Pixels(self.values.astype(np.float32, copy=False), self.valid)

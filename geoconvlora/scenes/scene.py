@@ -19,6 +19,7 @@ from geoconvlora.scenes.bands import BandLabel, choose_bands
 from geoconvlora.scenes.date import acquisition_date
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.ground import ground_sampling_distance
+from geoconvlora.scenes.inputs import short_name
 from geoconvlora.scenes.opening import (
     RASTER_FAULTS,
     georeference,
@@ -26,7 +27,8 @@ from geoconvlora.scenes.opening import (
     reason,
     refuse_palette,
 )
-from geoconvlora.scenes.pixels import Pixels, Window
+from geoconvlora.scenes.pixels import Pixels, StoredPixels, Window
+from geoconvlora.scenes.remote import is_remote, remote_options
 from geoconvlora.scenes.validity import Validity
 
 
@@ -39,7 +41,7 @@ class Scene:
 
     path: str
     name: str
-    """File name without suffix."""
+    """File name without suffix, or the id of an item in a STAC file."""
     geobox: GeoBox
     bands: tuple[int, ...]
     """Bands read, 1-based, in order."""
@@ -67,7 +69,7 @@ class Scene:
         self._dataset: DatasetReader | None = dataset
         self._lock = threading.Lock()
         self.path = path
-        self.name = Path(path).stem
+        self.name = short_name(path)
         self.geobox = georeference(dataset, path)
         self.gsd_m = ground_sampling_distance(self.geobox)
         with raster_environment():
@@ -82,6 +84,7 @@ class Scene:
             )
         self.band_names = tuple(self.labels[band - 1].name for band in self.bands)
         self.nodata = self._validity.nodata[0]
+        self._block_rows = int(dataset.block_shapes[self.bands[0] - 1][0])
 
     @property
     def height(self) -> int:
@@ -105,14 +108,38 @@ class Scene:
         Raises:
             SceneError: The file cannot be read there: it is truncated or damaged.
         """
-        shape = (window.height, window.width)
-        values = np.zeros((len(self.bands), *shape), dtype=np.float32)
-        valid = np.zeros(shape, dtype=np.bool_)
         inside = window.clipped(self.height, self.width)
-        if not inside.empty:
-            place = inside.slices_within(window)
-            values[:, *place], valid[place] = self._read_inside(inside)
-        return Pixels(values, valid)
+        if inside.empty:
+            return Pixels.nowhere(len(self.bands), window)
+        return self.read_stored(inside).as_floats().within(inside, window)
+
+    def read_stored(self, window: Window) -> StoredPixels:
+        """Return a window's pixels in the type that keeps them smallest.
+
+        Args:
+            window: Inside the scene, and not empty.
+
+        Returns:
+            Integers of at most 16 bits as the file has them, everything else as float32.
+
+        Raises:
+            SceneError: The file cannot be read there: it is truncated or damaged.
+        """
+        raw, valid = self._read_inside(window)
+        if raw.dtype.kind == "f" or raw.dtype.itemsize > 2:
+            with np.errstate(over="ignore"):
+                values = raw.astype(np.float32, copy=False)
+            if raw.dtype.kind == "f":
+                valid &= np.isfinite(values).all(axis=0)
+            raw = values
+        if not valid.all():
+            np.copyto(raw, 0, where=~valid)
+        return StoredPixels(raw, valid)
+
+    @property
+    def block_rows(self) -> int:
+        """Rows of the blocks that the file is stored in."""
+        return self._block_rows
 
     def close(self) -> None:
         """Close the file; reading opens it again."""
@@ -138,9 +165,9 @@ class Scene:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _dataset=None, _lock=threading.Lock())
 
-    def _read_inside(self, inside: Window) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def _read_inside(self, inside: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         window = RasterioWindow(inside.column, inside.row, inside.width, inside.height)
-        with self._lock, raster_environment():
+        with self._lock, raster_environment(**remote_options(self.path)):
             if self._dataset is None:
                 self._dataset = open_dataset(self.path)
             dataset = self._dataset
@@ -148,17 +175,15 @@ class Scene:
                 raw = dataset.read(list(self.bands), window=window)
                 valid = self._validity.read(dataset, self.bands, window, raw)
             except RASTER_FAULTS as fault:
+                why = "it is truncated or damaged"
+                if is_remote(self.path):
+                    why += ", or the server does not answer"
                 raise SceneError(
                     f"{self.path} cannot be read at rows {inside.row} to "
                     f"{inside.row + inside.height - 1}, columns {inside.column} to "
-                    f"{inside.column + inside.width - 1}: it is truncated or damaged "
-                    f"({reason(fault)})"
+                    f"{inside.column + inside.width - 1}: {why} ({reason(fault)})"
                 ) from fault
-        with np.errstate(over="ignore"):
-            values = raw.astype(np.float32, copy=False)
-        if raw.dtype.kind == "f":
-            valid &= np.isfinite(values).all(axis=0)
-        return np.where(valid, values, np.float32(0)), valid
+        return raw, valid
 
 
 def open_scene(

@@ -76,11 +76,16 @@ class Validity:
         stored: NDArray[Any],
     ) -> NDArray[np.bool_]:
         """Return the ``(h, w)`` validity of a window whose ``(C, h, w)`` values were read."""
-        valid = np.ones(stored.shape[1:], dtype=np.bool_)
+        valid = self.of_values(stored)
         if self.masked:
             valid &= (dataset.read_masks(list(bands), window=window) > 0).all(axis=0)
         for alpha in self.alpha:
             valid &= dataset.read(alpha, window=window) > 0
+        return valid
+
+    def of_values(self, stored: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return where ``(C, h, w)`` values are data, as far as they tell themselves."""
+        valid = np.ones(stored.shape[1:], dtype=np.bool_)
         for band, nodata in zip(stored, self.nodata, strict=True):
             # In the band's own type: a nodata value is written with more digits than pixels have.
             if nodata is not None and (value := _in_type(nodata, band.dtype)) is not None:

@@ -27,7 +27,7 @@ class MapPolygons:
 
     Args:
         geobox: Grid of the probabilities.
-        classes: The model's classes, ids 0 to K - 1.
+        classes: The model's classes, in the order of the probabilities.
         rule: How probabilities become objects; None: regions of the most probable class.
         options: What the user asked for.
         scene: Name of the scene, an attribute of every polygon.
@@ -71,6 +71,7 @@ class MapPolygons:
         extent: tuple[float, float] | None = None,
     ) -> None:
         self._rule = rule
+        self._ids = np.array([c.id for c in classes], dtype=np.int64)
         self._names = (
             {c.id: c.name for c in classes} if rule is None else {rule.interior: rule.name}
         )
@@ -104,7 +105,7 @@ class MapPolygons:
         """Take the next rows; return the polygons that they complete.
 
         Args:
-            probabilities: ``(K, h, W)``, 0 to 1, by class id.
+            probabilities: ``(K, h, W)``, 0 to 1, in the order of the classes.
             valid: ``(h, W)``; other pixels belong to no polygon.
 
         Returns:
@@ -120,8 +121,9 @@ class MapPolygons:
         """Do as :meth:`feed`, but give an Arrow table, as files are made of."""
         if self._objects is not None:
             return self._rows(self._trace(self._objects.feed(probabilities, valid)))
-        best = probabilities.argmax(axis=0)
-        weight = np.take_along_axis(probabilities, best[None], axis=0)[0]
+        index = probabilities.argmax(axis=0)
+        weight = np.take_along_axis(probabilities, index[None], axis=0)[0]
+        best = self._ids[index]
         drawn = valid & np.isin(best, list(self._wanted))
         return self._rows([self._tracer.feed(np.where(drawn, best, NOTHING), weight)])
 

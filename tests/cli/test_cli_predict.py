@@ -36,9 +36,24 @@ def test_scene_becomes_polygons_classes_and_probabilities(run, scene, model_file
     assert result["valid_fraction"] == 1 - 20 * 50 / 8000
     with rasterio.open(tmp_path / "map.tif") as classes, rasterio.open(tmp_path / "p.tif") as probs:
         valid = classes.read(1) != 255
-        np.testing.assert_allclose(np.nansum(probs.read(), axis=0), valid, atol=1e-5)
+        np.testing.assert_allclose(np.nansum(probs.read(), axis=0), valid, atol=2 / 65535)
         assert (~valid).sum() == 20 * 50
     assert {p.name for p in tmp_path.iterdir()} == {"scene.tif", "map.gpkg", "map.tif", "p.tif"}
+
+
+def test_part_of_a_scene_with_every_extra(run, scene, model_file, tmp_path) -> None:
+    done = run(
+        *("predict", scene, "-m", model_file, "-o", "map.tif", "--probs", "p.tif", "-q"),
+        *("--probs-dtype", "uint8", "--uncertainty", "u.tif", "--device", "cpu"),
+        *("--blend", "crop", "--tta", "flips", "--resume"),
+        *("--bounds", "600600,5599300,600900,5599600"),
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    for name in ("map.tif", "p.tif", "u.tif"):
+        with rasterio.open(tmp_path / name) as dataset:
+            assert tuple(dataset.bounds) == (600_600, 5_599_300, 600_900, 5_599_600)
+            assert set(dataset.dtypes) == {"uint8"}
+    assert {p.name for p in tmp_path.iterdir()} == {"scene.tif", "map.tif", "p.tif", "u.tif"}
 
 
 REFUSALS = {
@@ -63,7 +78,12 @@ REFUSALS = {
         ["scene.tif", "-m", "based.safetensors", "--base", "card.safetensors"],
         "based.safetensors is for the base weights away.safetensors with sha256 0000000000000000",
     ),
-    "two scenes": (["scene.tif", "two.tif"], "mosaicking"),
+    "one scene twice": (["scene.tif", "scene.tif"], "scene.tif is given twice"),
+    "area of two scenes": (["scene.tif", "two.tif", "--bounds", "0,0,1,1"], "belong to one scene"),
+    "unknown blend": (["scene.tif", "--blend", "magic"], "blend 'magic' is unknown: give cosine"),
+    "bounds that are no numbers": (["scene.tif", "--bounds", "a,b"], "--bounds a,b"),
+    "bounds elsewhere": (["scene.tif", "--bounds", "1,2,3,4"], "the box 1,2,3,4 does not reach"),
+    "missing area": (["scene.tif", "--aoi", "no.gpkg"], "no.gpkg does not exist"),
 }
 
 

@@ -16,6 +16,9 @@ from geoconvlora.inference.rasters import MapRaster
 from geoconvlora.vector import PolygonOptions
 from geoconvlora.weights.card import InstanceRule, Resolution, Scaling
 
+#: Probabilities are kept as whole numbers of 1/65535, and rounded once more where tiles overlap.
+STEP = 1 / 65535
+
 
 class Constant(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -59,8 +62,8 @@ def test_pointwise_network_leaves_no_seam(
     probs, classes = tmp_path / "p.tif", tmp_path / "c.tif"
     predict(write_scene(values), classes, model=make_model(), probs=probs, overlap=overlap)
     expected = softmax(values * 0.02)
-    np.testing.assert_allclose(read(probs), expected, atol=1e-6)
-    clear = np.diff(np.sort(expected, axis=0)[1:], axis=0)[0] > 1e-5
+    np.testing.assert_allclose(read(probs), expected, atol=STEP)
+    clear = np.diff(np.sort(expected, axis=0)[1:], axis=0)[0] > 2 * STEP
     np.testing.assert_array_equal(read(classes)[0][clear], expected.argmax(axis=0)[clear])
 
 
@@ -91,8 +94,8 @@ def test_batch_size_only_rounds(make_model, write_scene, patchwork, tmp_path) ->
         probs = tmp_path / f"{batch_size}.tif"
         predict(scene, [], model=make_model(convolution()), probs=probs, batch_size=batch_size)
         found.append(read(probs))
-    np.testing.assert_allclose(found[1], found[0], atol=1e-5)
-    np.testing.assert_allclose(found[2], found[0], atol=1e-5)
+    np.testing.assert_allclose(found[1], found[0], atol=2 * STEP)
+    np.testing.assert_allclose(found[2], found[0], atol=2 * STEP)
 
 
 def test_batches_hold_tiles_of_one_row_and_only_those_with_valid_pixels(
@@ -116,7 +119,7 @@ def test_nodata_stays_nodata_and_does_not_move_the_rest(
     found = read(probs)
     assert np.isnan(found[:, hole]).all()
     assert (read(out)[0][hole] == 255).all()
-    np.testing.assert_allclose(found[:, ~hole], softmax(patchwork * 0.02)[:, ~hole], atol=1e-6)
+    np.testing.assert_allclose(found[:, ~hole], softmax(patchwork * 0.02)[:, ~hole], atol=STEP)
     assert result.valid_fraction == pytest.approx(1 - hole.mean())
 
 
@@ -236,11 +239,6 @@ def test_arguments_that_cannot_work_are_refused(
     with pytest.raises(error, match=says):
         predict(scene, out, model=make_model(), **arguments)
     assert [path.name for path in tmp_path.iterdir()] == ["scene.tif"]
-
-
-def test_several_scenes_are_refused_for_now(make_model, tmp_path) -> None:
-    with pytest.raises(ConfigError, match="mosaicking"):
-        predict(["a.tif", "b.tif"], tmp_path / "c.gpkg", model=make_model())
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])

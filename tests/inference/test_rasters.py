@@ -9,11 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from rasterio.transform import Affine
 
 from geoconvlora.errors import OutputError
-from geoconvlora.inference.rasters import ClassRaster, ProbabilityRaster
+from geoconvlora.inference.rasters import (
+    ClassRaster,
+    ProbabilityRaster,
+    SpreadRaster,
+    most_probable,
+)
 from geoconvlora.inference.rows import MapRows
 from geoconvlora.naming import MAX_NAME_BYTES
 from geoconvlora.weights.card import ClassInfo
@@ -67,6 +74,37 @@ def test_probability_raster_is_exact_and_nan_where_invalid(tmp_path: Path) -> No
         assert dataset.descriptions == ("a", "b")
         assert np.isnan(dataset.nodata)
         np.testing.assert_array_equal(dataset.read(), np.where(VALID, PROBABILITIES, np.nan))
+
+
+def test_probabilities_as_bytes_have_their_scale_in_the_metadata(tmp_path: Path) -> None:
+    path = tmp_path / "probs.tif"
+    with ProbabilityRaster(path, BOX, CLASSES, model="m", dtype="uint8") as raster:
+        feed(raster)
+        raster.finish()
+    with rasterio.open(path) as dataset:
+        assert dataset.scales == (0.004, 0.004)
+        stored = dataset.read(masked=True)
+    np.testing.assert_array_equal(~stored.mask, np.broadcast_to(VALID, stored.shape))
+    np.testing.assert_allclose(
+        stored.filled(0) * 0.004, np.where(VALID, PROBABILITIES, 0), atol=0.00201
+    )
+
+
+def test_spread_is_stored_as_probabilities_are(tmp_path: Path) -> None:
+    path = tmp_path / "spread.tif"
+    with SpreadRaster(path, BOX, CLASSES, model="m") as raster:
+        raster.feed(MapRows(0, PROBABILITIES, VALID, PROBABILITIES[0]))
+        raster.finish()
+    with rasterio.open(path) as dataset:
+        assert dataset.descriptions == ("uncertainty",)
+        np.testing.assert_array_equal(dataset.read(1), np.where(VALID, PROBABILITIES[0], np.nan))
+
+
+@settings(deadline=None)
+@given(classes=st.integers(1, 6), seed=st.integers(0, 99))
+def test_most_probable_is_the_first_of_the_largest(classes: int, seed: int) -> None:
+    steps = np.random.default_rng(seed).integers(0, 3, (classes, 4, 5)).astype(np.float32)
+    np.testing.assert_array_equal(most_probable(steps), steps.argmax(axis=0))
 
 
 def test_longest_name_that_outputs_may_have_is_written(tmp_path: Path) -> None:

@@ -22,17 +22,13 @@ def test_tiles_cover_the_axis_and_share_at_least_the_overlap(size, tile, share) 
     assert (gaps <= tile - overlap).all()
 
 
-@pytest.mark.parametrize("overlap", [0, 8, 16, 24])
-def test_weights_are_positive_symmetric_and_highest_in_the_middle(overlap: int) -> None:
-    weights = Tiling.over(100, 100, tile=32, overlap=overlap).weights()
-    assert (weights > 0).all()
-    assert weights[16, 16] == weights.max() == pytest.approx(1, abs=0.01)
-    np.testing.assert_allclose(weights, weights[::-1, ::-1].T, rtol=1e-6)
-
-
-def test_weights_of_regular_neighbours_add_up_to_one() -> None:
-    along = Tiling.over(100, 100, tile=32, overlap=8).weights()[16]
-    np.testing.assert_allclose(along[-8:] + along[:8], 1, rtol=1e-6)
+@settings(deadline=None)
+@given(size=st.integers(1, 500), tile=st.sampled_from([16, 32, 64]), share=st.floats(0, 0.99))
+def test_tiles_that_touch_a_pixel_are_those_that_hold_it(size, tile, share) -> None:
+    axis = Tiling.over(size, 1, tile=tile, overlap=int(tile * share)).rows
+    for pixel in {0, size // 3, size - 1}:
+        holding = [i for i in range(len(axis)) if 0 <= pixel - axis.start(i) < tile]
+        assert list(axis.touching(pixel, pixel + 1)) == holding
 
 
 @pytest.mark.parametrize(

@@ -134,3 +134,9 @@ def test_band_that_is_not_there_is_refused(band: int) -> None:
 def test_only_alpha_is_refused() -> None:
     with pytest.raises(BandError, match="no band but alpha"):
         choose_bands(labels("", colors=("alpha",)), None, None, "s.tif")
+
+
+def test_as_many_bands_as_wanted_are_taken_by_name_where_names_are_plain() -> None:
+    turned = labels("blue", "green", "red", colors=("gray", "undefined", "undefined"))
+    assert choose_bands(turned, RGB, None, "s.tif") == (3, 2, 1)
+    assert choose_bands(labels("a", "b", "c"), RGB, None, "s.tif") == (1, 2, 3)

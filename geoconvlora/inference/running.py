@@ -1,0 +1,108 @@
+"""A scene to the rows of its map: tiles to strips on disk, in one process or several, and on."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from functools import partial
+from os import PathLike
+from pathlib import Path
+
+from geoconvlora.inference.ahead import ahead
+from geoconvlora.inference.network import choose_device, place, write_strips
+from geoconvlora.inference.rows import MapRows
+from geoconvlora.inference.spool import strip_in
+from geoconvlora.inference.stream import map_rows
+from geoconvlora.inference.task import MapTask
+from geoconvlora.inference.workers import Workers
+from geoconvlora.weights import Model, load
+
+
+def scene_rows(
+    task: MapTask,
+    folder: Path,
+    model: str | Path | Model,
+    base: str | Path | None = None,
+    *,
+    device: str = "auto",
+    workers: int = 1,
+    band_rows: int | None = None,
+) -> Generator[MapRows, None, None]:
+    """Yield the rows of a scene's map in order, on ``task.map_grid``.
+
+    The network works ahead of whoever consumes them: what it has finished waits on disk, not in
+    memory. What is there already is not made again.
+
+    Args:
+        task: What is mapped.
+        folder: Where finished strips are and go; nothing else may be called like them.
+        model: The model, or what it is loaded from.
+        base: Its base weights, where it is not loaded.
+        device: As the user named it.
+        workers: Processes; with one it is this process.
+        band_rows: Rows at a time; changes speed and memory, never the result.
+
+    Raises:
+        ConfigError: This machine has no such device.
+        SceneError: The scene cannot be read somewhere.
+        OutputError: A strip cannot be written.
+        WorkerError: Workers died again and again.
+    """
+    finished = _finish_strips(task, folder, model, base, device, workers)
+    try:
+        yield from map_rows(task, finished, partial(strip_in, folder), band_rows=band_rows)
+    finally:
+        finished.close()
+
+
+def device_kind(model: str | Path | Model, device: str) -> str:
+    """Return the kind of device that a model will be on: cpu, cuda or mps.
+
+    Raises:
+        ConfigError: This machine has no such device.
+    """
+    if not isinstance(model, (str, PathLike)) and device == "auto":
+        parameter = next(model.network.parameters(), None)
+        if parameter is not None and parameter.device.type != "cpu":
+            return str(parameter.device.type)
+    return choose_device(device).type
+
+
+def _finish_strips(
+    task: MapTask,
+    folder: Path,
+    model: str | Path | Model,
+    base: str | Path | None,
+    device: str,
+    workers: int,
+) -> Generator[int, None, None]:
+    """Yield the indices of the map's rows of tiles in order, each when its strip is on disk."""
+    there = {row for row in task.tile_rows if strip_in(folder, row).exists()}
+    missing = [row for row in task.tile_rows if row not in there]
+    made: Generator[int, None, None] | None = None
+    if missing and workers > 1:
+        count = min(workers, len(missing))
+        made = Workers(task, missing, model, base, device=device, count=count, folder=folder).run()
+    elif missing:
+        made = _in_this_process(task, missing, model, base, device, folder)
+    try:
+        for row in task.tile_rows:
+            if made is not None and row not in there:
+                next(made)
+            yield row
+    finally:
+        if made is not None:
+            made.close()
+
+
+def _in_this_process(
+    task: MapTask,
+    rows: Sequence[int],
+    model: str | Path | Model,
+    base: str | Path | None,
+    device: str,
+    folder: Path,
+) -> Generator[int, None, None]:
+    loaded = load(model, base=base) if isinstance(model, (str, PathLike)) else model
+    network, where = place(loaded.network, device)
+    path_of = partial(strip_in, folder)
+    yield from ahead(write_strips(task, rows, network, where, path_of), depth=len(rows))

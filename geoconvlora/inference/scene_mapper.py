@@ -1,0 +1,133 @@
+"""One of several scenes to its own map on disk."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from geoconvlora.inference.blending import Blend
+from geoconvlora.inference.map_source import MapSource
+from geoconvlora.inference.map_store import MapStore, open_store
+from geoconvlora.inference.outputs import OutputPlan
+from geoconvlora.inference.progress import progress_of
+from geoconvlora.inference.settings import settings_of
+from geoconvlora.inference.task import Augmentation, MapTask
+from geoconvlora.inference.tiles import Tiling
+from geoconvlora.scenes import PredictionGrid, Scene, fit_normaliser, open_scene
+from geoconvlora.vector import PolygonOptions
+from geoconvlora.weights.card import ModelCard
+
+if TYPE_CHECKING:
+    from geoconvlora.weights import Model
+
+
+@dataclass(frozen=True)
+class SceneMapper:
+    """How each scene is mapped: as it would be alone.
+
+    The attributes are the arguments of :func:`geoconvlora.inference.predict`.
+    """
+
+    card: ModelCard
+    model: str | Path | Model
+    base: str | Path | None
+    bands: Sequence[int] | None
+    nodata: float | None
+    tile_size: int | None
+    overlap: int | None
+    batch_size: int
+    blend: Blend
+    tta: Augmentation
+    device: str
+    workers: int
+
+    def open(self, path: str) -> Scene:
+        """Open a scene with the model's bands.
+
+        Raises:
+            SceneError: It is missing, damaged, or has no CRS.
+            BandError: Its bands do not fit.
+        """
+        return open_scene(
+            path,
+            wanted=[band.name for band in self.card.bands],
+            bands=self.bands,
+            nodata=self.nodata,
+            default_nodata=self.card.nodata,
+        )
+
+    def task(self, scene: Scene) -> MapTask:
+        """Return what is to be done; reads a sample of the scene.
+
+        Raises:
+            SceneError: The scene cannot be read, or the model does not take its pixel size.
+        """
+        grid = PredictionGrid.for_scene(scene, self.card.resolution)
+        return MapTask(
+            scene=scene,
+            grid=grid,
+            tiling=self.tiling(grid),
+            normaliser=fit_normaliser(self.card.scaling, self.card.bands, scene),
+            classes=len(self.card.classes),
+            batch_size=self.batch_size,
+            blend=self.blend,
+            tta=self.tta,
+        )
+
+    def tiling(self, grid: PredictionGrid) -> Tiling:
+        """Return the tile grid of a prediction grid.
+
+        Raises:
+            ConfigError: Tile size or overlap cannot work.
+        """
+        return Tiling.for_model(grid.height, grid.width, self.card, self.tile_size, self.overlap)
+
+    def loaded(self) -> SceneMapper:
+        """Return the same with the network in memory, where this process is to use it."""
+        if self.workers > 1 or not isinstance(self.model, (str, PathLike)):
+            return self
+        from geoconvlora.weights import load
+
+        return replace(self, model=load(self.model, base=self.base), base=None)
+
+    def settings(self, task: MapTask) -> dict[str, str]:
+        """Return all that decides a scene's map, as words."""
+        nothing = OutputPlan((), (), None)
+        return settings_of(task, self.model, nothing, PolygonOptions(), "float32")
+
+    def map(self, task: MapTask, store: Path, *, progress: bool) -> None:
+        """Write a scene's map to a store, which appears when it is complete.
+
+        Strips wait in a folder beside it; those that are there already are not made again.
+
+        Raises:
+            SceneError: The scene cannot be read somewhere.
+            OutputError: The disk is full, for instance.
+        """
+        from geoconvlora.inference.running import scene_rows
+
+        draft, strips = store.with_suffix(".part"), store.with_suffix("")
+        grid = task.map_grid
+        strips.mkdir(exist_ok=True)
+        stream = scene_rows(
+            task, strips, self.model, self.base, device=self.device, workers=self.workers
+        )
+        with (
+            MapStore(draft, grid.geobox, task.classes) as kept,
+            closing(stream),
+            progress_of(grid.height, task.scene.name, shown=progress) as advance,
+        ):
+            for rows in stream:
+                kept.feed(rows)
+                advance(rows.valid.shape[0])
+        draft.replace(store)
+        shutil.rmtree(strips)
+
+    def read(self, store: Path) -> MapSource:
+        """Return a finished store as a map of the model's classes."""
+        return open_store(store, self.card.classes, self.card.name)

@@ -1,0 +1,169 @@
+"""Several scenes through one model, to one map."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from geoconvlora.inference.joined_outputs import write_joined
+from geoconvlora.inference.joining import JoinedMaps
+from geoconvlora.inference.map_source import MapSource
+from geoconvlora.inference.merging import MergeName
+from geoconvlora.inference.mosaicking import FADE_PX, check_merging
+from geoconvlora.inference.outputs import OutputPlan
+from geoconvlora.inference.polygons import PolygonLayers
+from geoconvlora.inference.provenance import distinct_names
+from geoconvlora.inference.rasters import FractionType
+from geoconvlora.inference.result import PredictionResult
+from geoconvlora.inference.scene_mapper import SceneMapper
+from geoconvlora.inference.spool import Spool
+from geoconvlora.inference.target import choose_target
+from geoconvlora.inference.warping import ResamplingName
+from geoconvlora.scenes import PredictionGrid
+from geoconvlora.scenes.grid import zoom_of
+from geoconvlora.scenes.ground import ground_sampling_distance
+from geoconvlora.vector import PolygonOptions
+from geoconvlora.weights.card import ModelCard
+
+
+@dataclass(frozen=True)
+class Joining:
+    """How several scenes become one map.
+
+    Attributes:
+        dst_crs: CRS of the map; None: the first scene's.
+        res: Its pixel size in units of the CRS; None: as on the first scene's ground.
+        resampling: Between pixels of a scene's own map.
+        merge: What counts where scenes overlap.
+        fade_px: Pixels of the map over which a scene's weight rises from its valid edge.
+    """
+
+    dst_crs: str | None = None
+    res: float | None = None
+    resampling: ResamplingName | None = None
+    merge: MergeName = "blend"
+    fade_px: float = FADE_PX
+
+
+def predict_several(
+    paths: Sequence[str],
+    plan: OutputPlan,
+    card: ModelCard,
+    mapper: SceneMapper,
+    *,
+    joining: Joining,
+    polygons: PolygonOptions,
+    probs_dtype: FractionType,
+    resume: bool,
+    overwrite: bool,
+    dry_run: bool,
+    progress: bool,
+) -> PredictionResult:
+    """Map scenes one after the other, each on its own grid, and join the maps.
+
+    Each map is kept, on the grid that the model saw, in the run's folder until all are joined; a
+    run that is resumed takes finished ones from there. See
+    :func:`geoconvlora.inference.predict` for the arguments.
+
+    Raises:
+        SceneError: A scene is missing, damaged, or has no CRS.
+        BandError: A scene's bands do not fit the model's.
+        OutputError: The disk is full, for instance.
+        ConfigError: The target grid cannot work.
+    """
+    started = time.monotonic()
+    check_merging(joining.merge, joining.resampling, joining.fade_px)
+    scenes = [mapper.open(path) for path in paths]
+    for scene in scenes:
+        scene.close()
+    tilings = [mapper.tiling(PredictionGrid.for_scene(scene, card.resolution)) for scene in scenes]
+    target = choose_target(
+        [scene.geobox for scene in scenes], dst_crs=joining.dst_crs, res=joining.res
+    )
+    zoom_in, zoom_out = zoom_of(ground_sampling_distance(target.geobox), card.resolution)
+    target = target.begun_at(zoom_out)
+    fine = target.zoomed(zoom_in=zoom_in, zoom_out=zoom_out)
+    grid = PredictionGrid.zoomed(target.geobox, zoom_in=zoom_in, zoom_out=zoom_out)
+    names = distinct_names(paths)
+    result = PredictionResult(
+        scene=",".join(sorted(names)),
+        scenes=tuple(paths),
+        model=card.name,
+        outputs=plan.files,
+        height=target.window.height,
+        width=target.window.width,
+        bands=scenes[0].bands,
+        gsd_m=ground_sampling_distance(grid.geobox),
+        tiles=sum(map(len, tilings)),
+        dry_run=dry_run,
+    )
+    if dry_run:
+        return result
+    settings = {
+        "outputs": ", ".join(path.name for path in plan.files),
+        "probabilities": probs_dtype,
+        "polygons": str(polygons),
+        "joining": str(joining),
+        "scenes": ", ".join(paths),
+    }
+    # Maps are joined in the order of their files, which must not be that of the arguments.
+    ranks = {path: rank for rank, path in enumerate(sorted(paths))}
+    with Spool(plan.files, settings, resume=resume, overwrite=overwrite) as spool:
+        from geoconvlora.inference.running import device_kind
+
+        spool.settle("device", device_kind(mapper.model, mapper.device))
+        sources: list[MapSource] = []
+        ready: SceneMapper | None = None
+        for path, scene, name in zip(paths, scenes, names, strict=True):
+            store = spool.folder / f"{ranks[path]:06}.tif"
+            with scene:
+                task = mapper.task(scene)
+                # As the model was named: a loaded one is described in another way.
+                for what, value in mapper.settings(task).items():
+                    spool.settle(f"{what} of {name}", value)
+                if not store.exists():
+                    ready = ready or mapper.loaded()
+                    ready.map(task, store, progress=progress)
+            sources.append(mapper.read(store))
+        joined = JoinedMaps(
+            sources,
+            fine,
+            merge=joining.merge,
+            resampling=joining.resampling or "bilinear",
+            fade_px=joining.fade_px * zoom_in / zoom_out,
+            names=names,
+        )
+        layers = PolygonLayers(
+            plan.polygons,
+            grid,
+            card,
+            polygons,
+            scene=result.scene,
+            first_row=fine.window.row,
+            scenes_of=joined.provenance.scenes_of,
+        )
+        written = write_joined(
+            joined,
+            plan,
+            target,
+            card,
+            layers,
+            zoom_in=zoom_in,
+            zoom_out=zoom_out,
+            probs_dtype=probs_dtype,
+            progress=progress,
+        )
+    if written.valid_fraction == 0:
+        warnings.warn(
+            "the scenes have no valid pixel: the outputs hold nothing", UserWarning, stacklevel=3
+        )
+    return result.model_copy(
+        update={
+            "valid_fraction": written.valid_fraction,
+            "polygons": layers.count if plan.polygons else None,
+            "area_m2": layers.area_m2,
+            "seconds": time.monotonic() - started,
+        }
+    )

@@ -1,0 +1,252 @@
+"""The grid that several maps are brought to."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import rasterio.warp
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
+from pyproj import CRS as ProjCRS
+from pyproj.exceptions import CRSError
+from rasterio.crs import CRS as RasterCRS
+
+from geoconvlora.errors import ConfigError
+from geoconvlora.scenes import Window
+from geoconvlora.scenes.environment import raster_environment
+from geoconvlora.scenes.ground import ground_sampling_distance
+from geoconvlora.scenes.opening import RASTER_FAULTS
+
+#: A band of rows must fit into memory, and GDAL counts columns in 32 bits.
+MAX_SIDE = 4_000_000
+#: Points along each side of a rectangle that is taken to another CRS.
+_POINTS = 65
+#: Part of a pixel by which grids may differ and still be the same.
+SAME_PIXEL = 1e-4
+#: A resolution this near to the nominal one of the first map is meant to be that.
+_NEARLY = 0.02
+
+Bounds = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A rectangle of whole pixels on a grid without end.
+
+    Attributes:
+        affine: Of the endless grid.
+        crs: Likewise.
+        window: The rectangle; its place on the endless grid does not depend on the bounds asked
+            for, so whatever is cut by absolute rows and columns of that grid does not either.
+    """
+
+    affine: Affine
+    crs: CRS
+    window: Window
+
+    @classmethod
+    def of(cls, geobox: GeoBox) -> Target:
+        """Return a grid that begins at its first pixel."""
+        assert geobox.crs is not None
+        return cls(geobox.affine, geobox.crs, Window(0, 0, *map(int, geobox.shape)))
+
+    @property
+    def geobox(self) -> GeoBox:
+        """The rectangle's grid."""
+        return self.part(self.window)
+
+    def part(self, window: Window) -> GeoBox:
+        """Return the grid of a window of the endless grid."""
+        corner = moved(self.affine, window.row, window.column)
+        return GeoBox((window.height, window.width), corner, self.crs)
+
+    def begun_at(self, multiple: int) -> Target:
+        """Return the rectangle begun at a row and a column that ``multiple`` divides."""
+        top, left = (at // multiple * multiple for at in (self.window.row, self.window.column))
+        height = self.window.height + self.window.row - top
+        width = self.window.width + self.window.column - left
+        return Target(self.affine, self.crs, Window(top, left, height, width))
+
+    def zoomed(self, *, zoom_in: int = 1, zoom_out: int = 1) -> Target:
+        """Return the grid with finer or coarser pixels, the last ones maybe reaching beyond.
+
+        Args:
+            zoom_in: Times finer; 1 where ``zoom_out`` is used.
+            zoom_out: Times coarser; divides the rectangle's first row and column.
+        """
+        k, window = zoom_out / zoom_in, self.window
+        a, b, x, d, e, y = tuple(self.affine)[:6]
+        sides = (-(-side * zoom_in // zoom_out) for side in (window.height, window.width))
+        return Target(
+            Affine(a * k, b * k, x, d * k, e * k, y),
+            self.crs,
+            Window(window.row * zoom_in // zoom_out, window.column * zoom_in // zoom_out, *sides),
+        )
+
+
+def choose_target(
+    geoboxes: Sequence[GeoBox],
+    *,
+    dst_crs: str | None = None,
+    res: float | None = None,
+    bounds: Bounds | None = None,
+) -> Target:
+    """Return a grid for maps on several grids.
+
+    Without ``dst_crs`` and ``res`` it is the first map's own grid, extended by whole pixels, so
+    that this one is not resampled; otherwise pixels are square and begin at multiples of their
+    size. It covers all maps, or ``bounds``.
+
+    Args:
+        geoboxes: Grids of the maps.
+        dst_crs: Another CRS, in any notation of PROJ.
+        res: Pixel size in units of the CRS; None: the first map's, on the ground.
+        bounds: Left, bottom, right and top in units of the CRS; widened to whole pixels.
+
+    Raises:
+        ConfigError: A CRS, a resolution or bounds that cannot work, or a grid without measure.
+
+    Example:
+        >>> west = GeoBox((10, 10), Affine(10, 0, 500_000, 0, -10, 5_500_000), "EPSG:32631")
+        >>> east = GeoBox((10, 10), Affine(10, 0, 500_150, 0, -10, 5_500_050), "EPSG:32631")
+        >>> choose_target([west, east]).geobox.shape
+        (15, 25)
+    """
+    first = geoboxes[0]
+    assert first.crs is not None
+    if res is not None and not (math.isfinite(res) and res > 0):
+        raise ConfigError(f"resolution {res} is no pixel size: give a positive number")
+    crs = first.crs if dst_crs is None else _crs_of(dst_crs)
+    same_crs = crs == first.crs
+    if same_crs and res is None:
+        affine = _anchored(first.affine)
+    else:
+        side = res if res is not None else _like_on_the_ground(first, crs, bounds)
+        affine = Affine(side, 0, 0, 0, -side, 0)
+    if bounds is None:
+        corners = [_extent(geobox, affine, crs) for geobox in geoboxes]
+    else:
+        corners = [_bounded(bounds, affine)]
+    top, left, bottom, right = _whole(np.array(corners))
+    if not max(bottom - top, right - left) <= MAX_SIDE:
+        raise ConfigError(
+            f"the target grid would have {bottom - top:,} x {right - left:,} pixels: give a "
+            "coarser --res, smaller --bounds, or a CRS in which the scenes lie side by side "
+            "(--dst-crs)"
+        )
+    return Target(affine, crs, Window(top, left, bottom - top, right - left))
+
+
+def moved(affine: Affine, row: int, column: int) -> Affine:
+    """Return the affine of a grid that begins at another pixel."""
+    a, b, x, d, e, y = tuple(affine)[:6]
+    return Affine(a, b, a * column + b * row + x, d, e, d * column + e * row + y)
+
+
+def project(
+    x: NDArray[np.float64], y: NDArray[np.float64], source: CRS, target: CRS
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Take points from one CRS to another, by GDAL's own choice of operation; inf where none is."""
+    if source == target:
+        return x, y
+    try:
+        with raster_environment():
+            found = rasterio.warp.transform(
+                RasterCRS.from_wkt(source.to_wkt()),
+                RasterCRS.from_wkt(target.to_wkt()),
+                x.ravel().tolist(),
+                y.ravel().tolist(),
+            )
+    except RASTER_FAULTS:
+        nowhere = np.full(x.shape, np.inf)
+        return nowhere, nowhere
+    return np.reshape(found[0], x.shape), np.reshape(found[1], y.shape)
+
+
+def pixels_of(
+    window: Window, points: int, source: Affine, crs: CRS, target: Affine, target_crs: CRS
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return rows and columns on another grid of ``points`` x ``points`` places over a window."""
+    rows = np.linspace(window.row, window.row + window.height, points)
+    columns = np.linspace(window.column, window.column + window.width, points)
+    column, row = np.meshgrid(columns, rows)
+    a, b, left, d, e, top = tuple(source)[:6]
+    x, y = project(a * column + b * row + left, d * column + e * row + top, crs, target_crs)
+    a, b, left, d, e, top = tuple(~target)[:6]
+    with np.errstate(invalid="ignore"):
+        return d * x + e * y + top, a * x + b * y + left
+
+
+def _anchored(affine: Affine) -> Affine:
+    """Return the same grid, begun at the pixel that the CRS's origin lies in.
+
+    Maps whose pixels lie on one grid then agree on where it begins, whichever comes first.
+    """
+    inverse, (a, b, _, d, e, _) = ~affine, tuple(affine)[:6]
+    # A millionth of a pixel is rounding.
+    column, row = (round(math.floor(at + 1e-6) - at, 6) for at in (inverse.c, inverse.f))
+    return Affine(a, b, a * column + b * row + 0.0, d, e, d * column + e * row + 0.0)
+
+
+def _crs_of(text: str) -> CRS:
+    try:
+        ProjCRS.from_user_input(text)
+        return CRS(text)
+    except (CRSError, ValueError) as error:
+        raise ConfigError(
+            f"{text!r} is no coordinate system that PROJ knows: give one such as EPSG:3035"
+        ) from error
+
+
+def _like_on_the_ground(first: GeoBox, crs: CRS, bounds: Bounds | None) -> float:
+    """Pixel size in another CRS that covers as much ground as the first map's pixel."""
+    nominal = math.sqrt(abs(first.affine.determinant))
+    if bounds is None:
+        assert first.crs is not None
+        rows, columns = pixels_of(
+            Window(0, 0, *map(int, first.shape)), 3, first.affine, first.crs, Affine.identity(), crs
+        )
+        x, y = float(columns[1, 1]), float(rows[1, 1])
+    else:
+        x, y = (bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise ConfigError(f"the first scene has no place in {crs}: choose another --dst-crs")
+    # A small square around the place tells how long a unit is there.
+    unit = 1e-4 if crs.geographic else 1.0
+    around = GeoBox((2, 2), Affine(unit, 0, x - unit, 0, -unit, y + unit), crs)
+    side = ground_sampling_distance(first) / ground_sampling_distance(around) * unit
+    return nominal if abs(side / nominal - 1) < _NEARLY else float(f"{side:.3g}")
+
+
+def _extent(geobox: GeoBox, affine: Affine, crs: CRS) -> tuple[float, float, float, float]:
+    assert geobox.crs is not None
+    whole = Window(0, 0, *map(int, geobox.shape))
+    rows, columns = pixels_of(whole, _POINTS, geobox.affine, geobox.crs, affine, crs)
+    if not (np.isfinite(rows).all() and np.isfinite(columns).all()):
+        raise ConfigError(f"a scene reaches beyond what {crs} can show: choose another --dst-crs")
+    return rows.min(), columns.min(), rows.max(), columns.max()
+
+
+def _bounded(bounds: Bounds, affine: Affine) -> tuple[float, float, float, float]:
+    left, bottom, right, top = bounds
+    if not (all(map(math.isfinite, bounds)) and left < right and bottom < top):
+        raise ConfigError(
+            f"bounds {', '.join(f'{each:g}' for each in bounds)} hold nothing: give left, bottom, "
+            "right, top in units of the target's CRS"
+        )
+    a, b, x, d, e, y = tuple(~affine)[:6]
+    corners = [(u, v) for u in (left, right) for v in (bottom, top)]
+    columns, rows = [a * u + b * v + x for u, v in corners], [d * u + e * v + y for u, v in corners]
+    return min(rows), min(columns), max(rows), max(columns)
+
+
+def _whole(corners: NDArray[np.float64]) -> tuple[int, int, int, int]:
+    """Widen to whole pixels, but not for a rounding error."""
+    low = np.floor(corners[:, :2].min(axis=0) + SAME_PIXEL)
+    high = np.ceil(corners[:, 2:].max(axis=0) - SAME_PIXEL)
+    return int(low[0]), int(low[1]), int(high[0]), int(high[1])

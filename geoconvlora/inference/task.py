@@ -1,0 +1,86 @@
+"""What is to be mapped, and how: all that decides a scene's probabilities but the network."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from geoconvlora.inference.blending import Blend
+from geoconvlora.inference.tiles import Tiling
+from geoconvlora.scenes import Normaliser, PredictionGrid, Scene, Window
+from geoconvlora.scenes.area import Area
+
+Augmentation = Literal["none", "flips", "d4"]
+"""Views of a tile whose probabilities are averaged: itself, its four mirrorings, or all eight
+mirrorings and rotations of a square."""
+
+
+@dataclass(frozen=True)
+class MapTask:
+    """One scene's map. It may be pickled and given to another process.
+
+    Attributes:
+        scene: Opened with the model's bands.
+        grid: Where the map is made.
+        tiling: The tile grid over all of it, whatever part is asked for.
+        normaliser: From stored values to the network's.
+        classes: K.
+        batch_size: Tiles that the network sees at once. A batch is always from one group of as
+            many neighbouring tiles of a row, and holds those of them that have a valid pixel: what
+            the network sees together depends on the scene alone.
+        blend: How tiles are joined.
+        tta: Views of a tile that are averaged.
+        spread: Whether to tell how far predictions of a pixel differ.
+        area: The part that is asked for; None: all.
+    """
+
+    scene: Scene
+    grid: PredictionGrid
+    tiling: Tiling
+    normaliser: Normaliser
+    classes: int
+    batch_size: int = 4
+    blend: Blend = "cosine"
+    tta: Augmentation = "none"
+    spread: bool = False
+    area: Area | None = None
+
+    @cached_property
+    def window(self) -> Window:
+        """The part of the grid that the map covers."""
+        whole = Window(0, 0, self.grid.height, self.grid.width)
+        return whole if self.area is None else self.area.window
+
+    @cached_property
+    def map_grid(self) -> PredictionGrid:
+        """The grid of the map."""
+        return self.grid.part(self.window)
+
+    @cached_property
+    def scene_window(self) -> Window:
+        """The scene's pixels that the map covers."""
+        zoom_in, zoom_out = self.grid.zoom_in, self.grid.zoom_out
+        window = self.window
+        return Window(
+            window.row * zoom_out // zoom_in,
+            window.column * zoom_out // zoom_in,
+            window.height * zoom_out // zoom_in,
+            window.width * zoom_out // zoom_in,
+        ).clipped(self.scene.height, self.scene.width)
+
+    @cached_property
+    def tile_rows(self) -> range:
+        """Rows of tiles that the map needs."""
+        return self.tiling.rows.touching(self.window.row, self.window.row + self.window.height)
+
+    @cached_property
+    def groups(self) -> tuple[range, ...]:
+        """Columns of tiles in groups of ``batch_size``, those that the map needs."""
+        axis = self.tiling.columns
+        needed = axis.touching(self.window.column, self.window.column + self.window.width)
+        size = self.batch_size
+        return tuple(
+            range(first, min(first + size, len(axis)))
+            for first in range(needed.start // size * size, needed.stop, size)
+        )
