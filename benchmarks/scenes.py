@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +152,10 @@ def geoai(model, scene: str, folder: Path, arguments: dict) -> None:
     path = Path(arguments["peer"], "geoai", "inference.py")
     spec = importlib.util.spec_from_file_location("geoai_inference", path)
     module = importlib.util.module_from_spec(spec)
+    # All that it takes from its package, and only where no device is given.
+    sys.modules["geoai"] = types.ModuleType("geoai")
+    utils = sys.modules["geoai.utils"] = types.ModuleType("geoai.utils")
+    utils.get_device = lambda: "cpu"
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     module.predict_geotiff(
@@ -175,6 +180,8 @@ def geoai(model, scene: str, folder: Path, arguments: dict) -> None:
 def predict_one(arguments: dict) -> None:
     """What the child process does."""
     import torch
+
+    import geoconvlora.inference.running  # noqa: F401  (before the clock starts)
 
     torch.set_num_threads(1)
     model = cheap_model(arguments["tile"])
