@@ -30,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+import rasterio.shutil
 from rasterio.transform import Affine
 
 SIDE = 2048
@@ -242,6 +243,9 @@ def main() -> None:
             picture, scene = Path(folder, "picture.tif"), Path(folder, "scene.vrt")
             write_picture(picture, arguments.noise)
             write_scene(scene, picture, height, width)
+            if len(tools) > 1:  # geoai-py writes in the format that it reads
+                rasterio.shutil.copy(scene, scene.with_suffix(".tif"), driver="GTiff", tiled=True)
+                scene = scene.with_suffix(".tif")
             for tool in tools:
                 out = Path(folder, tool)
                 out.mkdir()
