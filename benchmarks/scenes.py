@@ -25,10 +25,12 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 from pathlib import Path
 
 import numpy as np
 import rasterio
+import rasterio.shutil
 from rasterio.transform import Affine
 
 SIDE = 2048
@@ -151,6 +153,10 @@ def geoai(model, scene: str, folder: Path, arguments: dict) -> None:
     path = Path(arguments["peer"], "geoai", "inference.py")
     spec = importlib.util.spec_from_file_location("geoai_inference", path)
     module = importlib.util.module_from_spec(spec)
+    # All that it takes from its package, and only where no device is given.
+    sys.modules["geoai"] = types.ModuleType("geoai")
+    utils = sys.modules["geoai.utils"] = types.ModuleType("geoai.utils")
+    utils.get_device = lambda: "cpu"
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     module.predict_geotiff(
@@ -175,6 +181,8 @@ def geoai(model, scene: str, folder: Path, arguments: dict) -> None:
 def predict_one(arguments: dict) -> None:
     """What the child process does."""
     import torch
+
+    import geoconvlora.inference.running  # noqa: F401  (before the clock starts)
 
     torch.set_num_threads(1)
     model = cheap_model(arguments["tile"])
@@ -235,6 +243,9 @@ def main() -> None:
             picture, scene = Path(folder, "picture.tif"), Path(folder, "scene.vrt")
             write_picture(picture, arguments.noise)
             write_scene(scene, picture, height, width)
+            if len(tools) > 1:  # geoai-py writes in the format that it reads
+                rasterio.shutil.copy(scene, scene.with_suffix(".tif"), driver="GTiff", tiled=True)
+                scene = scene.with_suffix(".tif")
             for tool in tools:
                 out = Path(folder, tool)
                 out.mkdir()
