@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import geopandas as gpd
 import numpy as np
@@ -29,6 +30,8 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from geoconvlora.evaluate import ObjectScores, object_scores
+from geoconvlora.inference.scene_mapper import SceneMapper
+from geoconvlora.inference.task import Augmentation
 from geoconvlora.vector import MapPolygons, PolygonOptions
 from geoconvlora.weights import read_card
 from geoconvlora.weights.card import ModelCard
@@ -66,48 +69,43 @@ class Labels:
         }
 
 
-def predicted_polygons(scene: Path, model: str, device: str) -> gpd.GeoDataFrame:
+def predicted_polygons(scene: Path, model: str, device: str, tta: Augmentation) -> gpd.GeoDataFrame:
     """What `predict` writes for the scene."""
     from geoconvlora.inference import predict
 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "fields.gpkg"
-        predict(scene, out, model=model, device=device)
-        return gpd.read_file(out)
+        predict(scene, out, model=model, device=device, tta=tta)
+        return gpd.read_file(out, layer="fields")
 
 
 def probabilities(
-    scene: Path, model: str, device: str
+    scene: Path, model: str, device: str, tta: Augmentation
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], GeoBox]:
     """The model's `(K, H, W)` probabilities and validity on its own grid."""
-    from geoconvlora.inference.network import map_rows, place
-    from geoconvlora.inference.rows import read_tile_rows
-    from geoconvlora.inference.tiles import Tiling
-    from geoconvlora.scenes import PredictionGrid, fit_normaliser, open_scene
-    from geoconvlora.weights import load
+    from geoconvlora.inference.running import scene_rows
 
-    loaded = load(model)
-    card = loaded.card
-    network, where = place(loaded.network, device)
-    with open_scene(scene, wanted=[b.name for b in card.bands]) as opened:
-        grid = PredictionGrid.for_scene(opened, card.resolution)
-        tiling = Tiling.for_model(grid.height, grid.width, card, None, None)
-        normaliser = fit_normaliser(card.scaling, card.bands, opened)
-        tiles = read_tile_rows(opened, grid, tiling, normaliser)
-        rows = list(
-            map_rows(
-                tiles,
-                network,
-                classes=len(card.classes),
-                tiling=tiling,
-                batch_size=4,
-                device=where,
-            )
-        )
+    mapper = SceneMapper(
+        card=read_card(model),
+        model=model,
+        base=None,
+        bands=None,
+        nodata=None,
+        tile_size=None,
+        overlap=None,
+        batch_size=4,
+        blend="cosine",
+        tta=tta,
+        device=device,
+        workers=1,
+    )
+    with mapper.open(str(scene)) as opened, tempfile.TemporaryDirectory() as folder:
+        task = mapper.task(opened)
+        rows = list(scene_rows(task, Path(folder), model, device=device))
     return (
         np.concatenate([r.probabilities for r in rows], axis=1),
         np.concatenate([r.valid for r in rows]),
-        grid.geobox,
+        task.grid.geobox,
     )
 
 
@@ -138,7 +136,9 @@ def objects_by_setting(
             yield setting, every[every["confidence"] >= least]
 
 
-def settings_report(labels: Labels, model: str, device: str, saved: Path | None) -> dict:
+def settings_report(
+    labels: Labels, model: str, device: str, tta: Augmentation, saved: Path | None
+) -> dict:
     """Best and median F1 over the settings, by split."""
     card = read_card(model)
     if saved is not None and saved.exists():
@@ -146,7 +146,7 @@ def settings_report(labels: Labels, model: str, device: str, saved: Path | None)
         grid = GeoBox(kept["valid"].shape, Affine(*kept["transform"]), str(kept["crs"]))
         mapped, valid = kept["probabilities"], kept["valid"]
     else:
-        mapped, valid, grid = probabilities(labels.scene, model, device)
+        mapped, valid, grid = probabilities(labels.scene, model, device, tta)
         if saved is not None:
             np.savez(
                 saved,
@@ -176,6 +176,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder with train/")
     parser.add_argument("--model", default="fields")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--tta", default="none", choices=get_args(Augmentation))
     parser.add_argument("--polygons", type=Path, help="score this file; no model runs")
     parser.add_argument("--settings", action="store_true", help="also a grid of thresholds")
     parser.add_argument("--probabilities", type=Path, help=".npz to keep probabilities in")
@@ -187,11 +188,11 @@ def main() -> None:
     if args.polygons:
         predicted = gpd.read_file(args.polygons)
     else:
-        predicted = predicted_polygons(labels.scene, args.model, args.device)
+        predicted = predicted_polygons(labels.scene, args.model, args.device, args.tta)
     seconds = time.perf_counter() - started
     scores = labels.scores(predicted)
     settings = (
-        settings_report(labels, args.model, args.device, args.probabilities)
+        settings_report(labels, args.model, args.device, args.tta, args.probabilities)
         if args.settings
         else None
     )
