@@ -51,7 +51,7 @@ class Slivers:
         sides, lengths = graph.sides(), graph.lengths()
         edge = region[sides].all(axis=1) & (sides[:, 0] != sides[:, 1])
         pairs = np.concatenate([sides[edge], sides[edge][:, ::-1]])
-        # Borders with slivers that were given away are none with the region that took them.
+        # Borders with slivers are none with the region that took them, or that they now equal.
         own = ~np.concatenate([graph.adopted()[edge]] * 2)
         lengths = np.concatenate([lengths[edge]] * 2)
 
@@ -62,9 +62,9 @@ class Slivers:
         held = pairs[waits[pairs[:, 1]], 0]
         candidate = own & (small & ~undecided)[pairs[:, 0]] & ~small[pairs[:, 1]]
         united = _longest(pairs[candidate], graph.labels, lengths[candidate])
-        graph.adopt(united[:, 0])
+        graph.adopt(np.flatnonzero(small & ~undecided))
         graph.unite(united)
-        graph.unite_equals()
+        graph.unite_equals(undecided)
         open_root[held] = True
         open_root[graph.parent[open_root]] = True
 

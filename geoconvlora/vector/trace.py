@@ -172,7 +172,7 @@ class BoundaryGraph:
         return flags
 
     def adopt(self, roots: NDArray[np.integer[Any]]) -> None:
-        """Remember the arcs around components that are about to be given to others."""
+        """Remember the arcs around components whose borders must not count for others."""
         given = np.zeros(len(self.parent), bool)
         given[roots] = True
         self._arcs[: self._count, ADOPTED] |= given[self.sides()].any(axis=1)
@@ -232,14 +232,19 @@ class BoundaryGraph:
         self.resolve()
         self._front = renamed(self._front)
         self.labels[:] = renamed(self.labels)
-        self.unite_equals()
+        self.unite_equals(np.zeros(len(self.parent), bool))
 
-    def unite_equals(self) -> None:
-        """Make one component of neighbours that have come to have the same label."""
+    def unite_equals(self, apart: NDArray[np.bool_]) -> None:
+        """Make one component of neighbours that have come to have the same label.
+
+        Args:
+            apart: ``(n,)`` roots that stay by themselves.
+        """
         front = self.parent[self._components]
         beside = np.stack([front[:-1], front[1:]], axis=1)
         pairs = np.concatenate([self.sides(), beside[self._hanging[1:] >= 0]])
-        self.unite(pairs[self.labels[pairs[:, 0]] == self.labels[pairs[:, 1]]])
+        same = self.labels[pairs[:, 0]] == self.labels[pairs[:, 1]]
+        self.unite(pairs[same & ~apart[pairs].any(axis=1)])
 
     def polygons(self, roots: NDArray[Any]) -> RaggedPolygons:
         """Outlines of complete components ``(n,)``."""

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from skimage.measure import label
@@ -58,6 +58,7 @@ def _given_away(labels, limit):
     return result
 
 
+@example(np.array([[0], [0], [1], [0], [1]]), 1, 2)
 @settings(max_examples=80, deadline=None)
 @given(rasters, st.integers(1, 21), st.sampled_from([2, 3, 6]))
 def test_slivers_go_where_the_whole_raster_says_for_every_block_height(labels, block_rows, limit):
