@@ -8,7 +8,7 @@
 | ``--dry-run`` | flag | train, compare |
 | ``--overwrite`` | flag | all that write |
 | ``--json`` | flag | all that have something to read by a program |
-| ``--simplify --min-area --fill-holes`` | float | predict, polygonize, mosaic |
+| ``--simplify --min-area --min-area-to --fill-holes`` | | predict, polygonize, mosaic |
 | ``--dst-crs --res --resampling --merge --fade`` | | predict (several scenes), mosaic |
 """
 
@@ -41,6 +41,14 @@ Simplify = Annotated[
 MinArea = Annotated[
     float | None,
     typer.Option("--min-area", min=0.0, help="Drop polygons smaller than this many m²."),
+]
+MinAreaTo = Annotated[
+    str,
+    typer.Option(
+        "--min-area-to",
+        help="Where polygons below --min-area go: nothing, or the neighbour with the longest "
+        "common border.",
+    ),
 ]
 FillHoles = Annotated[
     float, typer.Option("--fill-holes", min=0.0, help="Fill holes smaller than this many m².")

@@ -9,7 +9,16 @@ import typer
 
 from geoconvlora.cli.interrupts import interruptible
 from geoconvlora.cli.messages import warnings_as_lines
-from geoconvlora.cli.options import FillHoles, Json, MinArea, Overwrite, Quiet, Simplify, Verbose
+from geoconvlora.cli.options import (
+    FillHoles,
+    Json,
+    MinArea,
+    MinAreaTo,
+    Overwrite,
+    Quiet,
+    Simplify,
+    Verbose,
+)
 
 
 def polygonize(
@@ -21,6 +30,7 @@ def polygonize(
     ],
     simplify: Simplify = 1.0,
     min_area: MinArea = None,
+    min_area_to: MinAreaTo = "nothing",
     fill_holes: FillHoles = 0.0,
     classes: Annotated[
         str | None,
@@ -63,6 +73,7 @@ def polygonize(
             options=PolygonOptions(
                 simplify_px=simplify,
                 min_area_m2=min_area,
+                min_area_to=min_area_to,  # type: ignore[arg-type]
                 fill_holes_m2=fill_holes,
                 classes=None if classes is None else _class_names(classes),
             ),

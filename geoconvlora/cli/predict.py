@@ -17,6 +17,7 @@ from geoconvlora.cli.options import (
     Json,
     Merge,
     MinArea,
+    MinAreaTo,
     Overwrite,
     Quiet,
     Res,
@@ -133,6 +134,7 @@ def predict(
     device: Device = "auto",
     simplify: Simplify = 1.0,
     min_area: MinArea = None,
+    min_area_to: MinAreaTo = "nothing",
     fill_holes: FillHoles = 0.0,
     classes: Annotated[
         str | None,
@@ -178,6 +180,7 @@ def predict(
             polygons=PolygonOptions(
                 simplify_px=simplify,
                 min_area_m2=min_area,
+                min_area_to=min_area_to,  # type: ignore[arg-type]
                 fill_holes_m2=fill_holes,
                 classes=None if classes is None else _class_names(classes),
             ),

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     Raster = str | Path | NDArray[np.generic] | xr.DataArray
 
 _READ_ROWS = 512
+_READ_PIXELS = 2**22
 _OBJECT_CLASS = 1
 
 
@@ -217,7 +218,7 @@ class _RasterPolygons:
         for start, stop in _blocks(self._labels):
             labels = self._labels.rows(start, stop)
             any_valid |= bool((labels != NOTHING).any())
-            weights = np.zeros(labels.shape, np.float32)
+            weights = None
             if self._labels.has_chance:
                 chance = self._labels.chance(start, stop)
                 weights = _own_chance(chance, labels, self._names, instances=self._instances)
@@ -265,9 +266,10 @@ def _labels(
 
 
 def _blocks(labels: Labels) -> Iterator[tuple[int, int]]:
-    height = labels.geobox.height
-    for start in range(0, height, _READ_ROWS):
-        yield start, min(start + _READ_ROWS, height)
+    height, width = labels.geobox.shape
+    rows = max(16, min(_READ_ROWS, _READ_PIXELS // width))
+    for start in range(0, height, rows):
+        yield start, min(start + rows, height)
 
 
 def _selection(
