@@ -23,6 +23,7 @@ from geoconvlora.cli.options import (
     Resample,
     Simplify,
     Verbose,
+    class_names,
 )
 from geoconvlora.errors import ConfigError
 
@@ -94,7 +95,7 @@ def mosaic(
                 min_area_m2=min_area,
                 min_area_to=min_area_to,  # type: ignore[arg-type]
                 fill_holes_m2=fill_holes,
-                classes=None if classes is None else _class_names(classes),
+                classes=class_names(classes),
             ),
             overwrite=overwrite,
             dry_run=dry_run,
@@ -124,7 +125,3 @@ def _bounds(text: str) -> tuple[float, float, float, float]:
             f"--bounds {text}: give four numbers, left,bottom,right,top, separated by commas"
         ) from None
     return left, bottom, right, top
-
-
-def _class_names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())

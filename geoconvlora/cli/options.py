@@ -76,3 +76,10 @@ Fade = Annotated[
     float,
     typer.Option("--fade", min=0.0, help="Pixels over which a map fades towards its valid edge."),
 ]
+
+
+def class_names(text: str | None) -> tuple[str, ...] | None:
+    """Names and ids of ``--classes``; the library takes ids as text."""
+    if text is None:
+        return None
+    return tuple(name.strip() for name in text.split(",") if name.strip())

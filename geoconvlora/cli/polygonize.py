@@ -18,6 +18,7 @@ from geoconvlora.cli.options import (
     Quiet,
     Simplify,
     Verbose,
+    class_names,
 )
 
 
@@ -75,7 +76,7 @@ def polygonize(
                 min_area_m2=min_area,
                 min_area_to=min_area_to,  # type: ignore[arg-type]
                 fill_holes_m2=fill_holes,
-                classes=None if classes is None else _class_names(classes),
+                classes=class_names(classes),
             ),
             instances=instances,
             probs=probs,
@@ -94,8 +95,3 @@ def polygonize(
     if verbose:
         for name, count in result.classes.items():
             typer.echo(f"{name}: {count:,}")
-
-
-def _class_names(text: str) -> tuple[str, ...]:
-    """Names and numbers alike; the library takes numbers as text."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -24,6 +24,7 @@ from geoconvlora.cli.options import (
     Resample,
     Simplify,
     Verbose,
+    class_names,
 )
 from geoconvlora.errors import ConfigError
 
@@ -182,7 +183,7 @@ def predict(
                 min_area_m2=min_area,
                 min_area_to=min_area_to,  # type: ignore[arg-type]
                 fill_holes_m2=fill_holes,
-                classes=None if classes is None else _class_names(classes),
+                classes=class_names(classes),
             ),
             joining=Joining(
                 dst_crs=dst_crs,
@@ -228,8 +229,3 @@ def _box(text: str) -> tuple[float, ...]:
         raise ConfigError(
             f"--bounds {text}: give four numbers separated by commas: west,south,east,north"
         ) from None
-
-
-def _class_names(text: str) -> tuple[str | int, ...]:
-    names = [part.strip() for part in text.split(",")]
-    return tuple(int(name) if name.isdigit() else name for name in names if name)
