@@ -29,7 +29,7 @@ from geoconvlora.scenes.area import read_area
 from geoconvlora.scenes.ground import ground_sampling_distance
 from geoconvlora.scenes.inputs import raster_names
 from geoconvlora.vector import PolygonOptions
-from geoconvlora.weights import find_base_of, find_model, read_card, sha256_of
+from geoconvlora.weights import find_base_of, find_model, read_card, sha256_of_model
 from geoconvlora.weights.card import ModelCard
 
 if TYPE_CHECKING:
@@ -284,7 +284,7 @@ def _checked_card(model: str | Path | Model, base: str | Path | None) -> ModelCa
 
 def _sha256_of_model(model: str | Path | Model) -> str:
     """Of its file; empty for a model that was loaded before, whose file may be gone."""
-    return sha256_of(find_model(model)) if isinstance(model, (str, PathLike)) else ""
+    return sha256_of_model(find_model(model)) if isinstance(model, (str, PathLike)) else ""
 
 
 def _check_choices(*, blend: str, tta: str, probs_dtype: str) -> None:

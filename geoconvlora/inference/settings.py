@@ -14,7 +14,7 @@ from geoconvlora.inference.rasters import FractionType
 from geoconvlora.inference.task import MapTask
 from geoconvlora.scenes.fingerprint import fingerprint
 from geoconvlora.vector import PolygonOptions
-from geoconvlora.weights import find_model, read_card, sha256_of
+from geoconvlora.weights import find_model, read_card, sha256_of_model
 
 if TYPE_CHECKING:
     from geoconvlora.weights import Model
@@ -59,9 +59,11 @@ def settings_of(
 
 
 def _model_digest(model: str | Path | Model) -> str:
-    """A file's says which base weights belong to it."""
+    """A file's says which base weights belong to it; a card may stand beside the file."""
     if isinstance(model, (str, PathLike)):
-        return f"{read_card(model).name} {sha256_of(find_model(model))[:16]}"
+        told = read_card(model)
+        card = _short(told.model_dump_json().encode())
+        return f"{told.name} {card} {sha256_of_model(find_model(model))[:16]}"
     from geoconvlora.weights.files import digest_of
 
     network = type(model.network)

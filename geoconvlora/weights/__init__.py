@@ -12,6 +12,7 @@ from geoconvlora.weights.catalogue import (
     find_base,
     find_model,
     sha256_of,
+    sha256_of_model,
 )
 from geoconvlora.weights.model_file import Model, find_base_of, load, read_card, save_model
 
@@ -32,6 +33,7 @@ __all__ = [
     "save_base",
     "save_model",
     "sha256_of",
+    "sha256_of_model",
 ]
 
 

@@ -180,7 +180,9 @@ def find_base(name: str | Path) -> Path:
         if path is not None and path.is_file():
             return path
     official = Path(name).name
-    fetch = f", or fetch them: geoconvlora models pull {official}" if official in OFFICIAL else ""
+    fetch = ""
+    if official in OFFICIAL:
+        fetch = f", put it into {weights_home()}, or run: geoconvlora models pull {official}"
     raise WeightsError(
         f"base weights {name} are not on this computer: give the path of the file with "
         f"--base{fetch}; known names: {', '.join([*bundled, *registered, *OFFICIAL])}"
@@ -191,6 +193,15 @@ def sha256_of(path: Path) -> str:
     """The file's sha256, as hexadecimal digits; computed once per state of the file."""
     status = path.stat()
     return _sha256(path, status.st_size, status.st_mtime_ns)
+
+
+def sha256_of_model(path: Path) -> str:
+    """A model file's sha256; of a folder, that of its files' names and digests."""
+    if not path.is_dir():
+        return sha256_of(path)
+    files = sorted(p for p in path.iterdir() if p.is_file())
+    listed = "".join(f"{sha256_of(file)}  {file.name}\n" for file in files)
+    return hashlib.sha256(listed.encode()).hexdigest()
 
 
 @lru_cache(maxsize=32)
