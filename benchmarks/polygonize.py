@@ -163,7 +163,7 @@ def write_stream(blocks: Iterator[np.ndarray], width: int, out: Path) -> None:
 def polygonize(raster: Path, out: Path) -> None:
     from geoconvlora.vector import polygonize as to_polygons
 
-    to_polygons(raster, out)
+    to_polygons(raster, out, instances=raster.stem.startswith("fields"))
 
 
 def rasterio_shapes(raster: Path, out: Path) -> None:
