@@ -23,7 +23,7 @@ from geoconvlora.cli.options import (
     Resample,
     Simplify,
     Verbose,
-    class_names,
+    polygon_options,
 )
 from geoconvlora.errors import ConfigError
 
@@ -78,7 +78,6 @@ def mosaic(
     asked = None if bounds is None else _bounds(bounds)
     with warnings_as_lines(), interruptible():
         from geoconvlora.inference.mosaicking import mosaic as run
-        from geoconvlora.vector import PolygonOptions
 
         result = run(
             rasters,
@@ -90,13 +89,7 @@ def mosaic(
             resampling=resampling,  # type: ignore[arg-type]
             merge=merge,  # type: ignore[arg-type]
             fade_px=fade,
-            polygons=PolygonOptions(
-                simplify_px=simplify,
-                min_area_m2=min_area,
-                min_area_to=min_area_to,  # type: ignore[arg-type]
-                fill_holes_m2=fill_holes,
-                classes=class_names(classes),
-            ),
+            polygons=polygon_options(simplify, min_area, min_area_to, fill_holes, classes),
             overwrite=overwrite,
             dry_run=dry_run,
             progress=not quiet and not as_json,

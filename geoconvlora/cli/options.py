@@ -14,9 +14,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from geoconvlora.vector import PolygonOptions
 
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Say more, and show tracebacks of internal errors.")
@@ -78,8 +81,21 @@ Fade = Annotated[
 ]
 
 
-def class_names(text: str | None) -> tuple[str, ...] | None:
-    """Names and ids of ``--classes``; the library takes ids as text."""
-    if text is None:
-        return None
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+def polygon_options(
+    simplify: float,
+    min_area: float | None,
+    min_area_to: str,
+    fill_holes: float,
+    classes: str | None,
+) -> PolygonOptions:
+    """What the options of polygons say together; the library takes ids of classes as text."""
+    from geoconvlora.vector import PolygonOptions
+
+    names = None if classes is None else (name.strip() for name in classes.split(","))
+    return PolygonOptions(
+        simplify_px=simplify,
+        min_area_m2=min_area,
+        min_area_to=min_area_to,  # type: ignore[arg-type]
+        fill_holes_m2=fill_holes,
+        classes=None if names is None else tuple(name for name in names if name),
+    )

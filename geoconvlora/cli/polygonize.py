@@ -18,7 +18,7 @@ from geoconvlora.cli.options import (
     Quiet,
     Simplify,
     Verbose,
-    class_names,
+    polygon_options,
 )
 
 
@@ -65,19 +65,12 @@ def polygonize(
 ) -> None:
     """Turn a raster of classes or objects into polygons with attributes."""
     with warnings_as_lines(), interruptible():
-        from geoconvlora.vector import PolygonOptions
         from geoconvlora.vector import polygonize as raster_to_polygons
 
         result = raster_to_polygons(
             raster,
             out,
-            options=PolygonOptions(
-                simplify_px=simplify,
-                min_area_m2=min_area,
-                min_area_to=min_area_to,  # type: ignore[arg-type]
-                fill_holes_m2=fill_holes,
-                classes=class_names(classes),
-            ),
+            options=polygon_options(simplify, min_area, min_area_to, fill_holes, classes),
             instances=instances,
             probs=probs,
             layer=layer,

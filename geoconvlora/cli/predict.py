@@ -24,7 +24,7 @@ from geoconvlora.cli.options import (
     Resample,
     Simplify,
     Verbose,
-    class_names,
+    polygon_options,
 )
 from geoconvlora.errors import ConfigError
 
@@ -155,7 +155,6 @@ def predict(
     with warnings_as_lines(), interruptible(resumable=resume):
         from geoconvlora.inference import Joining
         from geoconvlora.inference import predict as run
-        from geoconvlora.vector import PolygonOptions
 
         result = run(
             list(scene),
@@ -178,13 +177,7 @@ def predict(
             resume=resume,
             workers=workers,
             device=device,
-            polygons=PolygonOptions(
-                simplify_px=simplify,
-                min_area_m2=min_area,
-                min_area_to=min_area_to,  # type: ignore[arg-type]
-                fill_holes_m2=fill_holes,
-                classes=class_names(classes),
-            ),
+            polygons=polygon_options(simplify, min_area, min_area_to, fill_holes, classes),
             joining=Joining(
                 dst_crs=dst_crs,
                 res=res,

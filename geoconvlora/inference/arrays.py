@@ -22,7 +22,7 @@ from geoconvlora.inference.task import Augmentation, MapTask
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import Normaliser, PredictionGrid, Window, fit_normaliser
 from geoconvlora.scenes.array_scene import ArrayScene
-from geoconvlora.weights import find_base_of, load, read_card
+from geoconvlora.weights import checked_card, load
 from geoconvlora.weights.card import ClassInfo, ModelCard
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def predict_array(
     """
     if batch_size < 1:
         raise ConfigError(f"batch size {batch_size} is less than 1")
-    card = _checked_card(model, base)
+    card = checked_card(model, base)
     scene = ArrayScene(
         array,
         wanted=[band.name for band in card.bands],
@@ -230,14 +230,3 @@ def _legend(classes: Sequence[ClassInfo]) -> dict[str, Any]:
         "flag_colors": " ".join(each.color for each in classes),
         "_FillValue": NODATA_CLASS,
     }
-
-
-def _checked_card(model: str | Path | Model, base: str | Path | None) -> ModelCard:
-    """The model's card, once its base weights are known to be there."""
-    if isinstance(model, (str, PathLike)):
-        card = read_card(model)
-        find_base_of(model, card, base)
-        return card
-    if base is not None:
-        raise ConfigError(f"base {base}: a loaded model has its base weights; leave base out")
-    return model.card

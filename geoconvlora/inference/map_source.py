@@ -15,8 +15,9 @@ from odc.geo.geobox import GeoBox
 from pydantic import TypeAdapter, ValidationError
 
 from geoconvlora.errors import SceneError
-from geoconvlora.inference.rasters import CLASSES_TAG, INSTANCES_TAG, MODEL_TAG
+from geoconvlora.inference.rasters import INSTANCES_TAG
 from geoconvlora.scenes import Pixels, Scene, Window, open_scene
+from geoconvlora.scenes.class_names import CLASSES_TAG, MODEL_TAG
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.opening import open_dataset
 from geoconvlora.scenes.sampling import row_windows

@@ -29,8 +29,7 @@ from geoconvlora.scenes.area import read_area
 from geoconvlora.scenes.ground import ground_sampling_distance
 from geoconvlora.scenes.inputs import raster_names
 from geoconvlora.vector import PolygonOptions
-from geoconvlora.weights import find_base_of, find_model, read_card, sha256_of_model
-from geoconvlora.weights.card import ModelCard
+from geoconvlora.weights import checked_card, find_model, sha256_of_model
 
 if TYPE_CHECKING:
     from geoconvlora.weights import Model
@@ -143,7 +142,7 @@ def predict(
     plan = plan_outputs(
         out, probs, uncertainty=uncertainty, inputs=paths, overwrite=overwrite, resume=resume
     )
-    card = _checked_card(model, base)
+    card = checked_card(model, base)
     polygons = polygons or PolygonOptions()
     wanted = [band.name for band in card.bands]
     if len(paths) > 1:
@@ -269,17 +268,6 @@ def _scene_paths(scenes: str | Path | Sequence[str | Path]) -> list[str]:
     if twice is not None:
         raise ConfigError(f"{twice} is given twice: name each scene once")
     return paths
-
-
-def _checked_card(model: str | Path | Model, base: str | Path | None) -> ModelCard:
-    """The model's card, once its base weights are known to be there."""
-    if isinstance(model, (str, PathLike)):
-        card = read_card(model)
-        find_base_of(model, card, base)
-        return card
-    if base is not None:
-        raise ConfigError(f"base {base}: a loaded model has its base weights; leave base out")
-    return model.card
 
 
 def _sha256_of_model(model: str | Path | Model) -> str:

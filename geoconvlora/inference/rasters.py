@@ -16,12 +16,11 @@ from rasterio.enums import ColorInterp
 from geoconvlora.errors import OutputError
 from geoconvlora.inference.cog import CogWriter, Resampling
 from geoconvlora.inference.rows import MapRows
-from geoconvlora.scenes.class_names import CLASSES_TAG
+from geoconvlora.scenes.class_names import CLASSES_TAG, MODEL_TAG
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.opening import RASTER_FAULTS, reason
 from geoconvlora.weights.card import ClassInfo, InstanceRule
 
-MODEL_TAG = "GEOCONVLORA_MODEL"
 INSTANCES_TAG = "GEOCONVLORA_INSTANCES"
 NODATA_CLASS = 255
 

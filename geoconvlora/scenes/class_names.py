@@ -10,6 +10,8 @@ from geoconvlora.errors import SceneError
 
 CLASSES_TAG = "GEOCONVLORA_CLASSES"
 """Dataset tag of class rasters: JSON list of ``{"id", "name", "color"}``."""
+MODEL_TAG = "GEOCONVLORA_MODEL"
+"""Dataset tag of rasters that a model made: its name."""
 
 
 def named_classes(source: DatasetReader) -> dict[int, str]:

@@ -11,11 +11,10 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from geoconvlora.errors import SceneError
-from geoconvlora.scenes.class_names import CLASSES_TAG, class_table
+from geoconvlora.scenes.class_names import CLASSES_TAG, MODEL_TAG, class_table
 from geoconvlora.vector.features import Origin
 from geoconvlora.vector.parts import NOTHING, Ids
 
-MODEL_TAG = "GEOCONVLORA_MODEL"
 MODEL_SHA256_TAG = "GEOCONVLORA_MODEL_SHA256"
 
 Chance = NDArray[np.float32]

@@ -14,7 +14,14 @@ from geoconvlora.weights.catalogue import (
     sha256_of,
     sha256_of_model,
 )
-from geoconvlora.weights.model_file import Model, find_base_of, load, read_card, save_model
+from geoconvlora.weights.model_file import (
+    Model,
+    checked_card,
+    find_base_of,
+    load,
+    read_card,
+    save_model,
+)
 
 if TYPE_CHECKING:
     from geoconvlora.weights.checkpoint import read_checkpoint, save_base
@@ -24,6 +31,7 @@ __all__ = [
     "ModelCard",
     "base_header",
     "bundled_models",
+    "checked_card",
     "find_base",
     "find_base_of",
     "find_model",

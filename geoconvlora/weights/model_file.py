@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -175,6 +176,23 @@ def find_base_of(path: str | Path, card: ModelCard, base: str | Path | None = No
             "give the right file with --base"
         )
     return base_path
+
+
+def checked_card(model: str | Path | Model, base: str | Path | None = None) -> ModelCard:
+    """The card of a model, loaded or not, once its base weights are known to be there.
+
+    Raises:
+        ModelFileError: It is missing or damaged, or for other base weights.
+        WeightsError: The base weights are not there.
+        ConfigError: ``base`` is given for a loaded model.
+    """
+    if isinstance(model, (str, PathLike)):
+        card = read_card(model)
+        find_base_of(model, card, base)
+        return card
+    if base is not None:
+        raise ConfigError(f"base {base}: a loaded model has its base weights; leave base out")
+    return model.card
 
 
 def own_tensors(network: Segmenter) -> dict[str, Tensor]:
