@@ -75,5 +75,8 @@ def test_special_files_are_read_or_refused() -> None:
     found, _ = outcome("special")
     for name in ("utmsmall.tif", "geomatrix.tif", "nan32_nodata.tif", "oddsize_1bit2b.tif"):
         assert found.get(name) == "read"
-    for name in ("byte_rpc.tif", "sstgeo.tif", "byte_inconsistent_georef.tif"):
+    for name in ("byte_rpc.tif", "sstgeo.tif"):
         assert found.get(name) == "refused"
+    contradicted = "byte_inconsistent_georef.tif"
+    side_file = ODD / "special" / f"{contradicted}.aux.xml"  # without it, the TIFF is plain UTM
+    assert found.get(contradicted) == ("refused" if side_file.exists() else "read")
