@@ -7,6 +7,14 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from geoconvlora.synthetic.hardship import (
+    DARK,
+    MONOTONOUS,
+    STREAKED,
+    monotonous,
+    streaked,
+    with_a_dark_crop,
+)
 from geoconvlora.synthetic.labels import label_fields
 from geoconvlora.synthetic.layout import lay_out
 from geoconvlora.synthetic.noise import PERIOD, noise_bank
@@ -55,12 +63,17 @@ def training_sample(
     gsd_m = SENSOR_GSD_M * math.exp(rng.uniform(math.log(low), math.log(high)))
     cell_m = gsd_m / CELLS_A_PIXEL
 
-    style = draw_style(rng)
+    style, colours = draw_style(rng), sensed_colours(rng)
+    if rng.random() < MONOTONOUS:
+        style, colours = monotonous(rng, style, colours)
+    if rng.random() < DARK:
+        colours = with_a_dark_crop(rng, colours)
     warp = draw_warp(rng, style.wander_m / cell_m, cell_m)
     margin = warp.reach + 1
     layout = lay_out(rng, style, cells + 2 * margin, cells + 2 * margin, cell_m)
-    colours = sensed_colours(rng)
     surfaces = clothe(rng, layout, colours, cell_m)
+    if rng.random() < STREAKED:
+        surfaces = streaked(rng, surfaces, layout, cell_m)
 
     centres = np.arange(cells) + 0.5 + margin
     seen = look_up(layout.surface, *warp.at(centres, centres))
