@@ -23,6 +23,7 @@ def quiet_lightning() -> Iterator[None]:
             for advice in (
                 r"Checkpoint directory .* exists and is not empty",
                 r"The '\w+_dataloader' does not have many workers",
+                r"This DataLoader will create \d+ worker processes",
                 # Metrics are gathered from all processes before they are logged.
                 r"It is recommended to use `self\.log\(.*sync_dist=True\)`",
                 r"`isinstance\(treespec, LeafSpec\)` is deprecated",
