@@ -20,6 +20,7 @@ _WITHOUT_EFFECT = {
     "limits",
     "licence",
     "data_lines",
+    "instances",
 }
 """Keys that may change between the parts of a run: they do not change its weights."""
 

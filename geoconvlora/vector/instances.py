@@ -18,6 +18,7 @@ from skimage.measure import label as label_components
 
 from geoconvlora.vector.basins import BASIN_ROWS, BasinRows, BasinStream
 from geoconvlora.vector.flood import flood, halo_of
+from geoconvlora.vector.minima import LEVELS
 from geoconvlora.vector.parts import NOTHING, Ids
 from geoconvlora.vector.rows import RowBuffer
 from geoconvlora.weights.card import InstanceRule
@@ -47,7 +48,7 @@ class InstanceStream:
 
     Objects start at the basins of :class:`BasinStream` and grow up to ``reach_px`` steps, lowest
     boundary first, where P(interior) + P(boundary) exceeds ``extent_threshold`` (marker watershed,
-    Meyer 1992).
+    Meyer 1992). What is boundary more than ``max_boundary`` is then taken off them.
 
     Args:
         width: Columns of the raster.
@@ -66,6 +67,7 @@ class InstanceStream:
     ) -> None:
         self._block_rows = block_rows
         self._reach = rule.reach_px
+        self._highest = round(rule.max_boundary * LEVELS)
         self._halo = halo_of(rule.reach_px)
         self._basins = BasinStream(rule, block_rows=basin_rows)
         self._buffer = RowBuffer()
@@ -101,8 +103,10 @@ class InstanceStream:
         above = self._above
         heights, inside, starts, extent = self._buffer.peek(above + final + self._halo)
         seeds, former, current = self._seeds(starts)
-        objects = flood(heights, seeds, inside, self._reach)[above : above + final]
-        extent = extent[above : above + final].copy()
+        rows = slice(above, above + final)
+        objects = flood(heights, seeds, inside, self._reach)[rows]
+        objects = np.where(heights[rows] > self._highest, 0, objects)
+        extent = extent[rows].copy()
         self._above = min(above + final, self._halo)
         used = above + final - self._above
         self._numbered = seeds[used:].copy()

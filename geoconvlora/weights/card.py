@@ -91,6 +91,9 @@ class InstanceRule(Frozen):
     """Standard deviation of the Gaussian that smooths the boundary, in pixels of the model."""
     extent_threshold: float = 0.5
     """Objects grow where P(interior) + P(boundary) exceeds this."""
+    max_boundary: float = Field(default=1.0, gt=0, le=1)
+    """Pixels whose smoothed boundary is higher belong to the line around an object, not to it; 1
+    leaves no line, so that neighbours touch."""
     reach_px: int = Field(default=64, ge=1, le=254)
     """Steps, from pixel to neighbouring pixel, that an object grows from where it starts."""
     min_extent: float = 0.0

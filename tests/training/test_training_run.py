@@ -197,6 +197,19 @@ def test_unfinished_run_is_kept_without_overwrite(config: Callable[..., TrainCon
         train(config("model", **{"optim.lr": 1e-5, "seed": 9}), resume=True)
 
 
+def test_rule_for_objects_may_change_after_the_training(config: Callable[..., TrainConfig]) -> None:
+    def wanted(line: float) -> TrainConfig:
+        rule = {"interior": 1, "boundary": 0, "max_boundary": line}
+        return config("model", **{"task": "instances", "instances": rule, "optim.epochs": 1})
+
+    first = train(wanted(1.0))
+    before = first.model.read_bytes()
+    again = train(wanted(0.5), resume=True, overwrite=True)
+    assert same_weights(first.model, again.model)
+    assert again.model.read_bytes() != before
+    assert read_card(again.model).instances.max_boundary == 0.5
+
+
 def test_nothing_to_resume_is_refused(config: Callable[..., TrainConfig]) -> None:
     with pytest.raises(ConfigError, match="without --resume"):
         train(config("model"), resume=True)

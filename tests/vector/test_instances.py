@@ -163,3 +163,18 @@ def test_basins_are_those_of_the_whole_raster(seed):
     for name in ("heights", "inside", "seeds", "extent"):
         joined = np.concatenate([getattr(rows, name) for rows in blocks])
         np.testing.assert_array_equal(joined, getattr(whole, name))
+
+
+@pytest.mark.parametrize("block_rows", [7, 64])
+@pytest.mark.parametrize("seed", range(3))
+def test_the_line_around_objects_is_taken_off_and_nothing_else(seed, block_rows):
+    probabilities, _ = _landscape(seed, 90, 50, 20)
+    valid = np.ones((90, 50), bool)
+    rule = RULE.model_copy(update={"smoothing": 0.0})
+    touching = _stream(probabilities, valid, 90, rule=rule)
+    lined = rule.model_copy(update={"max_boundary": 0.4})
+    parted = _stream(probabilities, valid, 11, block_rows=block_rows, rule=lined)
+    share = probabilities[2] / np.maximum(probabilities[1] + probabilities[2], 0.2)
+    line = np.rint(np.clip(share, 0, 1) * 255) > round(0.4 * 255)
+    assert 0 < (line & (touching != NOTHING)).sum() < line.size
+    np.testing.assert_array_equal(parted, np.where(line, NOTHING, touching))
