@@ -51,10 +51,13 @@ CELL_PX = 16
 ROWS = 256
 
 
-def fields(size: int, top: int, rows: int) -> np.ndarray:
-    """Rows of a mosaic of fields: cells around jittered points, about 260 pixels each."""
+def fields(size: int, top: int, rows: int, period: int | None = None) -> np.ndarray:
+    """Rows of a mosaic of fields: cells around jittered points, about 260 pixels each.
+
+    The points may repeat after a number of rows of cells; labels do not.
+    """
     cells = size // CELL_PX + 3
-    jitter = np.random.default_rng(1).uniform(0.05, 0.95, (cells, cells, 2)) * CELL_PX
+    jitter = np.random.default_rng(1).uniform(0.05, 0.95, (period or cells, cells, 2)) * CELL_PX
     row, column = np.indices((rows, size))
     row = row + top
     cell_row, cell_column = row // CELL_PX + 1, column // CELL_PX + 1
@@ -62,7 +65,7 @@ def fields(size: int, top: int, rows: int) -> np.ndarray:
     nearest = np.zeros((rows, size), np.int32)
     for i in (-1, 0, 1):
         for j in (-1, 0, 1):
-            point = jitter[cell_row + i, cell_column + j]
+            point = jitter[(cell_row + i) % len(jitter), cell_column + j]
             y = (cell_row + i - 1) * CELL_PX + point[..., 0] - row
             x = (cell_column + j - 1) * CELL_PX + point[..., 1] - column
             distance = x * x + y * y

@@ -8,7 +8,7 @@
 | ``--dry-run`` | flag | train, compare |
 | ``--overwrite`` | flag | all that write |
 | ``--json`` | flag | all that have something to read by a program |
-| ``--simplify --min-area --min-area-to --fill-holes`` | | predict, polygonize, mosaic |
+| ``--simplify --min-area --min-area-to --fill-holes --neighbours`` | | predict, polygonize, mosaic |
 | ``--dst-crs --res --resampling --merge --fade`` | | predict (several scenes), mosaic |
 """
 
@@ -56,6 +56,10 @@ MinAreaTo = Annotated[
 FillHoles = Annotated[
     float, typer.Option("--fill-holes", min=0.0, help="Fill holes smaller than this many m².")
 ]
+CountNeighbours = Annotated[
+    bool,
+    typer.Option("--neighbours", help="Count how many other polygons share an edge with each."),
+]
 DstCrs = Annotated[
     str | None,
     typer.Option("--dst-crs", help="CRS of the joined map, e.g. EPSG:3035; default: the first's."),
@@ -87,6 +91,7 @@ def polygon_options(
     min_area_to: str,
     fill_holes: float,
     classes: str | None,
+    neighbours: bool,
 ) -> PolygonOptions:
     """What the options of polygons say together; the library takes ids of classes as text."""
     from geoconvlora.vector import PolygonOptions
@@ -98,4 +103,5 @@ def polygon_options(
         min_area_to=min_area_to,  # type: ignore[arg-type]
         fill_holes_m2=fill_holes,
         classes=None if names is None else tuple(name for name in names if name),
+        neighbours=neighbours,
     )

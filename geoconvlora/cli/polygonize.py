@@ -10,6 +10,7 @@ import typer
 from geoconvlora.cli.interrupts import interruptible
 from geoconvlora.cli.messages import warnings_as_lines
 from geoconvlora.cli.options import (
+    CountNeighbours,
     FillHoles,
     Json,
     MinArea,
@@ -33,6 +34,7 @@ def polygonize(
     min_area: MinArea = None,
     min_area_to: MinAreaTo = "nothing",
     fill_holes: FillHoles = 0.0,
+    neighbours: CountNeighbours = False,
     classes: Annotated[
         str | None,
         typer.Option("--classes", help="Names or ids to write, with commas; default: all."),
@@ -70,7 +72,9 @@ def polygonize(
         result = raster_to_polygons(
             raster,
             out,
-            options=polygon_options(simplify, min_area, min_area_to, fill_holes, classes),
+            options=polygon_options(
+                simplify, min_area, min_area_to, fill_holes, classes, neighbours
+            ),
             instances=instances,
             probs=probs,
             layer=layer,

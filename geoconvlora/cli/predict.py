@@ -10,6 +10,7 @@ import typer
 from geoconvlora.cli.interrupts import interruptible
 from geoconvlora.cli.messages import warnings_as_lines
 from geoconvlora.cli.options import (
+    CountNeighbours,
     Device,
     DstCrs,
     Fade,
@@ -137,6 +138,7 @@ def predict(
     min_area: MinArea = None,
     min_area_to: MinAreaTo = "nothing",
     fill_holes: FillHoles = 0.0,
+    neighbours: CountNeighbours = False,
     classes: Annotated[
         str | None,
         typer.Option("--classes", help="Classes to outline, by name or number: water,forest."),
@@ -177,7 +179,9 @@ def predict(
             resume=resume,
             workers=workers,
             device=device,
-            polygons=polygon_options(simplify, min_area, min_area_to, fill_holes, classes),
+            polygons=polygon_options(
+                simplify, min_area, min_area_to, fill_holes, classes, neighbours
+            ),
             joining=Joining(
                 dst_crs=dst_crs,
                 res=res,

@@ -25,6 +25,7 @@ class PolygonOptions:
             label that they share the longest border with, if there is one that is large enough.
         fill_holes_m2: Holes smaller than this that no other polygon occupies are filled.
         classes: Names or ids of the classes to write; None: all but the background.
+        neighbours: Count, for each polygon, how many others share an edge with it.
     """
 
     simplify_px: float = 1.0
@@ -32,6 +33,7 @@ class PolygonOptions:
     min_area_to: SmallGoTo = "nothing"
     fill_holes_m2: float = 0.0
     classes: tuple[str | int, ...] | None = None
+    neighbours: bool = False
 
     def __post_init__(self) -> None:
         if self.min_area_to not in get_args(SmallGoTo):

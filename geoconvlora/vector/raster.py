@@ -24,10 +24,11 @@ from geoconvlora.vector.holes import Holes
 from geoconvlora.vector.label_array import ArrayLabels, labels_of_data_array
 from geoconvlora.vector.label_file import FileLabels
 from geoconvlora.vector.labels import Labels
+from geoconvlora.vector.neighbours import Neighbours
 from geoconvlora.vector.options import PolygonOptions
 from geoconvlora.vector.parts import NOTHING, Ids
 from geoconvlora.vector.regions import Regions, RegionTracer
-from geoconvlora.vector.schema import SCHEMA, to_frame
+from geoconvlora.vector.schema import to_frame
 from geoconvlora.vector.slivers import Slivers
 from geoconvlora.vector.writer import PolygonWriter, check_target
 
@@ -155,7 +156,7 @@ def polygonize(
         labels = _labels(stack, raster, geobox, nodata, probs)
         polygons = _RasterPolygons(labels, options, instances=instances)
         if out is None:
-            done = pa.concat_tables([SCHEMA.empty_table(), *polygons.tables()])
+            done = pa.concat_tables([polygons.schema.empty_table(), *polygons.tables()])
             return to_frame(done, polygons.crs)
         layer = layer or ("objects" if instances else "classes")
         writer = stack.enter_context(
@@ -169,6 +170,7 @@ def polygonize(
                 instances=instances,
                 colors=polygons.colors,
                 fiboa=fiboa,
+                neighbours=options.neighbours,
             )
         )
         for table in polygons.tables():
@@ -187,6 +189,7 @@ class _RasterPolygons:
 
     Attributes:
         crs: Of the polygons.
+        schema: Of their tables.
         colors: By class name.
         counts: Polygons so far, by class name.
         area_m2: Their area.
@@ -196,7 +199,10 @@ class _RasterPolygons:
         self._labels, self._instances = labels, instances
         self._names = _ClassNames({_OBJECT_CLASS: "object"} if instances else labels.listed)
         self._table = FeatureTable(
-            labels.geobox, labels.origin, min_area_m2=options.min_area_m2 or 0.0
+            labels.geobox,
+            labels.origin,
+            min_area_m2=options.min_area_m2 or 0.0,
+            neighbours=options.neighbours,
         )
         self._wanted = _selection(labels, self._names, options, instances=instances)
         limit = options.fill_holes_m2
@@ -206,8 +212,11 @@ class _RasterPolygons:
             simplify_px=options.simplify_px,
             holes=Holes(limit, self._table.areas) if limit else None,
             slivers=Slivers(give, self._table.areas) if give else None,
+            neighbours=Neighbours(self._table.areas, min_area_m2=options.min_area_m2 or 0.0)
+            if options.neighbours
+            else None,
         )
-        self.crs = self._table.crs
+        self.crs, self.schema = self._table.crs, self._table.schema
         self.colors = {} if instances else labels.colors
         self.counts: Counter[str] = Counter()
         self.area_m2 = 0.0

@@ -14,6 +14,7 @@ from geoconvlora.vector.classes import wanted_ids
 from geoconvlora.vector.features import FeatureTable, Origin
 from geoconvlora.vector.holes import Holes
 from geoconvlora.vector.instances import InstanceStream, ObjectRows
+from geoconvlora.vector.neighbours import Neighbours
 from geoconvlora.vector.options import PolygonOptions
 from geoconvlora.vector.parts import NOTHING
 from geoconvlora.vector.regions import BLOCK_ROWS, Regions, RegionTracer
@@ -79,11 +80,13 @@ class MapPolygons:
         minimum = options.min_area_m2
         if minimum is None:
             minimum = 0.0 if rule is None else rule.min_area_m2
+        least = 0.0 if rule is None else rule.min_extent
         self._table = FeatureTable(
             geobox,
             Origin(scene, date, model, model_sha256),
             min_area_m2=minimum,
-            min_confidence=0.0 if rule is None else rule.min_extent,
+            min_confidence=least,
+            neighbours=options.neighbours,
         )
         limit = options.fill_holes_m2
         give = options.min_area_to == "neighbour" and minimum > 0
@@ -92,6 +95,14 @@ class MapPolygons:
             simplify_px=options.simplify_px,
             holes=Holes(limit, self._table.areas) if limit else None,
             slivers=Slivers(minimum, self._table.areas) if give else None,
+            neighbours=Neighbours(
+                self._table.areas,
+                min_area_m2=minimum,
+                min_weight=least,
+                renames=rule is not None,
+            )
+            if options.neighbours
+            else None,
             block_rows=block_rows,
             extent=extent,
         )
