@@ -8,7 +8,9 @@
 | ``--dry-run`` | flag | train, compare |
 | ``--overwrite`` | flag | all that write |
 | ``--json`` | flag | all that have something to read by a program |
-| ``--simplify --min-area --min-area-to --fill-holes --neighbours`` | | predict, polygonize, mosaic |
+| ``--simplify --min-area --min-area-to --fill-holes`` | | predict, polygonize, mosaic |
+| ``--neighbours`` | flag | predict, polygonize, mosaic |
+| ``--close-gaps`` | pixels | predict, polygonize |
 | ``--dst-crs --res --resampling --merge --fade`` | | predict (several scenes), mosaic |
 """
 
@@ -56,6 +58,14 @@ MinAreaTo = Annotated[
 FillHoles = Annotated[
     float, typer.Option("--fill-holes", min=0.0, help="Fill holes smaller than this many m².")
 ]
+CloseGaps = Annotated[
+    int,
+    typer.Option(
+        "--close-gaps",
+        min=0,
+        help="Give gaps of at most this many pixels between objects to the nearest object.",
+    ),
+]
 CountNeighbours = Annotated[
     bool,
     typer.Option("--neighbours", help="Count how many other polygons share an edge with each."),
@@ -92,6 +102,7 @@ def polygon_options(
     fill_holes: float,
     classes: str | None,
     neighbours: bool,
+    close_gaps: int = 0,
 ) -> PolygonOptions:
     """What the options of polygons say together; the library takes ids of classes as text."""
     from geoconvlora.vector import PolygonOptions
@@ -102,6 +113,7 @@ def polygon_options(
         min_area_m2=min_area,
         min_area_to=min_area_to,  # type: ignore[arg-type]
         fill_holes_m2=fill_holes,
+        close_gaps_px=close_gaps,
         classes=None if names is None else tuple(name for name in names if name),
         neighbours=neighbours,
     )

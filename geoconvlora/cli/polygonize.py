@@ -10,6 +10,7 @@ import typer
 from geoconvlora.cli.interrupts import interruptible
 from geoconvlora.cli.messages import warnings_as_lines
 from geoconvlora.cli.options import (
+    CloseGaps,
     CountNeighbours,
     FillHoles,
     Json,
@@ -34,6 +35,7 @@ def polygonize(
     min_area: MinArea = None,
     min_area_to: MinAreaTo = "nothing",
     fill_holes: FillHoles = 0.0,
+    close_gaps: CloseGaps = 0,
     neighbours: CountNeighbours = False,
     classes: Annotated[
         str | None,
@@ -73,7 +75,7 @@ def polygonize(
             raster,
             out,
             options=polygon_options(
-                simplify, min_area, min_area_to, fill_holes, classes, neighbours
+                simplify, min_area, min_area_to, fill_holes, classes, neighbours, close_gaps
             ),
             instances=instances,
             probs=probs,

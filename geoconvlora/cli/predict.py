@@ -10,6 +10,7 @@ import typer
 from geoconvlora.cli.interrupts import interruptible
 from geoconvlora.cli.messages import warnings_as_lines
 from geoconvlora.cli.options import (
+    CloseGaps,
     CountNeighbours,
     Device,
     DstCrs,
@@ -138,6 +139,7 @@ def predict(
     min_area: MinArea = None,
     min_area_to: MinAreaTo = "nothing",
     fill_holes: FillHoles = 0.0,
+    close_gaps: CloseGaps = 0,
     neighbours: CountNeighbours = False,
     classes: Annotated[
         str | None,
@@ -180,7 +182,7 @@ def predict(
             workers=workers,
             device=device,
             polygons=polygon_options(
-                simplify, min_area, min_area_to, fill_holes, classes, neighbours
+                simplify, min_area, min_area_to, fill_holes, classes, neighbours, close_gaps
             ),
             joining=Joining(
                 dst_crs=dst_crs,

@@ -7,6 +7,8 @@ from typing import Literal, get_args
 
 from geoconvlora.errors import ConfigError
 
+MAX_GAP_PX = 64
+
 SmallGoTo = Literal["nothing", "neighbour"]
 """Where polygons below the smallest area go."""
 
@@ -24,6 +26,8 @@ class PolygonOptions:
         min_area_to: Where such polygons go: to ``"nothing"``, or to the ``"neighbour"`` of the
             label that they share the longest border with, if there is one that is large enough.
         fill_holes_m2: Holes smaller than this that no other polygon occupies are filled.
+        close_gaps_px: Gaps between objects of at most so many pixels are given to the nearest
+            object, so that neighbours share an edge; objects only.
         classes: Names or ids of the classes to write; None: all but the background.
         neighbours: Count, for each polygon, how many others share an edge with it.
     """
@@ -32,10 +36,13 @@ class PolygonOptions:
     min_area_m2: float | None = None
     min_area_to: SmallGoTo = "nothing"
     fill_holes_m2: float = 0.0
+    close_gaps_px: int = 0
     classes: tuple[str | int, ...] | None = None
     neighbours: bool = False
 
     def __post_init__(self) -> None:
+        if not 0 <= self.close_gaps_px <= MAX_GAP_PX:
+            raise ConfigError(f"close_gaps_px is {self.close_gaps_px}: give 0 to {MAX_GAP_PX}")
         if self.min_area_to not in get_args(SmallGoTo):
             choices = " or ".join(get_args(SmallGoTo))
             raise ConfigError(f"min_area_to is {self.min_area_to!r}: choose {choices}")

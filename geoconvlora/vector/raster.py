@@ -20,6 +20,7 @@ from geoconvlora.errors import BandError, ConfigError
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.vector.classes import BACKGROUND, wanted_ids
 from geoconvlora.vector.features import FeatureTable
+from geoconvlora.vector.gaps import GapCloser
 from geoconvlora.vector.holes import Holes
 from geoconvlora.vector.label_array import ArrayLabels, labels_of_data_array
 from geoconvlora.vector.label_file import FileLabels
@@ -216,6 +217,13 @@ class _RasterPolygons:
             if options.neighbours
             else None,
         )
+        gap = options.close_gaps_px
+        if gap and not instances:
+            raise ConfigError(
+                f"{labels.where}: close_gaps_px is for objects; if values number objects, "
+                "say so with --instances (instances=True)"
+            )
+        self._gaps = GapCloser(labels.geobox.width, gap) if gap else None
         self.crs, self.schema = self._table.crs, self._table.schema
         self.colors = {} if instances else labels.colors
         self.counts: Counter[str] = Counter()
@@ -232,7 +240,11 @@ class _RasterPolygons:
                 chance = self._labels.chance(start, stop)
                 weights = _own_chance(chance, labels, self._names, instances=self._instances)
             drawn = np.where(self._wanted(labels), labels, NOTHING)
+            if self._gaps is not None:
+                drawn, weights = self._gaps.feed(drawn, weights)
             yield self._described(self._tracer.feed(drawn, weights))
+        if self._gaps is not None:
+            yield self._described(self._tracer.feed(*self._gaps.finish()))
         yield self._described(self._tracer.finish())
         if not any_valid:
             warnings.warn(

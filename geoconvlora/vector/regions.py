@@ -35,7 +35,7 @@ class Regions:
         pixels: ``(n,)`` size in pixels, with slivers that were given to it, without filled holes.
         weight: ``(n,)`` mean weight of those pixels; 0 where none were given.
         least: ``(n,)`` smallest of their weights; infinite where none were given.
-        filled: ``(n,)`` pixels of the holes that were filled.
+        filled: ``(n,)`` pixels of the holes and gaps that were filled.
         neighbours: ``(n,)`` regions that share an edge with it; 0 where they are not counted.
     """
 
@@ -114,7 +114,8 @@ class RegionTracer:
 
         Args:
             labels: ``(h, W)`` integers; those equal to ``NOTHING`` are no polygon.
-            weights: ``(h, W)``, averaged over each region; None: nothing is.
+            weights: ``(h, W)``, averaged over each region; NaN: the region took the pixel in;
+                None: nothing is averaged.
 
         Returns:
             Complete regions, maybe none.

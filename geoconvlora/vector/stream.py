@@ -10,8 +10,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from geoconvlora.errors import ConfigError
 from geoconvlora.vector.classes import wanted_ids
 from geoconvlora.vector.features import FeatureTable, Origin
+from geoconvlora.vector.gaps import GapCloser
 from geoconvlora.vector.holes import Holes
 from geoconvlora.vector.instances import InstanceStream, ObjectRows
 from geoconvlora.vector.neighbours import Neighbours
@@ -39,7 +41,8 @@ class MapPolygons:
         extent: Rows and columns to which the grid's last, partial ones reach; None: whole ones.
 
     Raises:
-        ConfigError: ``options.classes`` names a class that is not there.
+        ConfigError: ``options.classes`` names a class that is not there, or gaps are to be closed
+            between classes.
         SceneError: The grid has no CRS.
 
     Example:
@@ -106,6 +109,13 @@ class MapPolygons:
             block_rows=block_rows,
             extent=extent,
         )
+        if options.close_gaps_px and rule is None:
+            raise ConfigError(
+                f"close_gaps_px is for objects, and model '{model}' maps classes: leave it out"
+            )
+        self._gaps = (
+            GapCloser(geobox.width, options.close_gaps_px) if options.close_gaps_px else None
+        )
         self._objects = (
             None if rule is None else InstanceStream(geobox.width, rule, block_rows=block_rows)
         )
@@ -141,13 +151,19 @@ class MapPolygons:
     def finish_table(self) -> pa.Table:
         """Do as :meth:`finish`, but give an Arrow table."""
         done = [] if self._objects is None else self._trace(self._objects.finish())
+        if self._gaps is not None:
+            done.append(self._tracer.feed(*self._gaps.finish()))
         return self._rows([*done, self._tracer.finish()])
 
     def _trace(self, blocks: Iterable[ObjectRows]) -> list[Regions]:
         done = []
         for block in blocks:
             self._tracer.relabel(block.former, block.current)
-            done.append(self._tracer.feed(block.labels, block.extent))
+            rows = block.labels, block.extent
+            if self._gaps is not None:
+                self._gaps.relabel(block.former, block.current)
+                rows = self._gaps.feed(*rows)
+            done.append(self._tracer.feed(*rows))
         return done
 
     def _rows(self, regions: list[Regions]) -> pa.Table:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from geoconvlora.vector import arcs as graph
 from geoconvlora.vector.assemble import assemble
-from geoconvlora.vector.parts import NOTHING, Ids
+from geoconvlora.vector.parts import NOTHING, Ids, renamed
 from geoconvlora.vector.ragged import RaggedPolygons
 from geoconvlora.vector.settle import (
     ADOPTED,
@@ -126,7 +126,10 @@ class BoundaryGraph:
         return self._filled[: self._state[graph.COMPONENTS]]
 
     def feed(self, labels: NDArray[np.integer[Any]], weights: NDArray[np.float32] | None) -> None:
-        """Take rows ``(h, W)``; weights may be left out, then none are summed."""
+        """Take rows ``(h, W)``; weights may be left out, then none are summed.
+
+        A pixel whose weight is NaN counts as taken in, like one of a hole.
+        """
         rows = max(1, _CHUNK_PIXELS // len(self._front))
         buffer = np.empty((min(rows, len(labels)), len(self._front)), np.int64)
         buffer[:, -1] = graph.OUTSIDE
@@ -222,16 +225,9 @@ class BoundaryGraph:
 
     def rename(self, old: Ids, new: Ids) -> None:
         """Give labels other names; neighbours that now have one name become one component."""
-        order = np.argsort(old)
-        old, new = old[order], new[order]
-
-        def renamed(labels: Ids) -> Ids:
-            at = np.minimum(np.searchsorted(old, labels), len(old) - 1)
-            return np.where(old[at] == labels, new[at], labels)
-
         self.resolve()
-        self._front = renamed(self._front)
-        self.labels[:] = renamed(self.labels)
+        self._front = renamed(self._front, old, new)
+        self.labels[:] = renamed(self.labels, old, new)
         self.unite_equals(np.zeros(len(self.parent), bool))
 
     def unite_equals(self, apart: NDArray[np.bool_]) -> None:
