@@ -23,6 +23,7 @@ from geoconvlora.cli.options import (
     Res,
     Resample,
     Simplify,
+    Smooth,
     Verbose,
     polygon_options,
 )
@@ -60,6 +61,7 @@ def mosaic(
     merge: Merge = "blend",
     fade: Fade = 64.0,
     simplify: Simplify = 1.0,
+    smooth: Smooth = 0.0,
     min_area: MinArea = None,
     min_area_to: MinAreaTo = "nothing",
     fill_holes: FillHoles = 0.0,
@@ -92,7 +94,7 @@ def mosaic(
             merge=merge,  # type: ignore[arg-type]
             fade_px=fade,
             polygons=polygon_options(
-                simplify, min_area, min_area_to, fill_holes, classes, neighbours
+                simplify, smooth, min_area, min_area_to, fill_holes, classes, neighbours
             ),
             overwrite=overwrite,
             dry_run=dry_run,

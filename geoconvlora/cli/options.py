@@ -10,6 +10,7 @@
 | ``--json`` | flag | all that have something to read by a program |
 | ``--simplify --min-area --min-area-to --fill-holes`` | | predict, polygonize, mosaic |
 | ``--neighbours`` | flag | predict, polygonize, mosaic |
+| ``--smooth`` | pixels | predict, polygonize, mosaic |
 | ``--close-gaps`` | pixels | predict, polygonize |
 | ``--dst-crs --res --resampling --merge --fade`` | | predict (several scenes), mosaic |
 """
@@ -58,6 +59,10 @@ MinAreaTo = Annotated[
 FillHoles = Annotated[
     float, typer.Option("--fill-holes", min=0.0, help="Fill holes smaller than this many m².")
 ]
+Smooth = Annotated[
+    float,
+    typer.Option("--smooth", min=0.0, help="Round corners over this many pixels; 0: keep them."),
+]
 CloseGaps = Annotated[
     int,
     typer.Option(
@@ -97,6 +102,7 @@ Fade = Annotated[
 
 def polygon_options(
     simplify: float,
+    smooth: float,
     min_area: float | None,
     min_area_to: str,
     fill_holes: float,
@@ -110,6 +116,7 @@ def polygon_options(
     names = None if classes is None else (name.strip() for name in classes.split(","))
     return PolygonOptions(
         simplify_px=simplify,
+        smooth_px=smooth,
         min_area_m2=min_area,
         min_area_to=min_area_to,  # type: ignore[arg-type]
         fill_holes_m2=fill_holes,

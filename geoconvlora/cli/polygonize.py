@@ -19,6 +19,7 @@ from geoconvlora.cli.options import (
     Overwrite,
     Quiet,
     Simplify,
+    Smooth,
     Verbose,
     polygon_options,
 )
@@ -32,6 +33,7 @@ def polygonize(
         Path, typer.Option("--out", "-o", help="Polygons: .gpkg, .fgb, .parquet or .geojson.")
     ],
     simplify: Simplify = 1.0,
+    smooth: Smooth = 0.0,
     min_area: MinArea = None,
     min_area_to: MinAreaTo = "nothing",
     fill_holes: FillHoles = 0.0,
@@ -75,7 +77,7 @@ def polygonize(
             raster,
             out,
             options=polygon_options(
-                simplify, min_area, min_area_to, fill_holes, classes, neighbours, close_gaps
+                simplify, smooth, min_area, min_area_to, fill_holes, classes, neighbours, close_gaps
             ),
             instances=instances,
             probs=probs,

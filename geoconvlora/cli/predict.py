@@ -25,6 +25,7 @@ from geoconvlora.cli.options import (
     Res,
     Resample,
     Simplify,
+    Smooth,
     Verbose,
     polygon_options,
 )
@@ -136,6 +137,7 @@ def predict(
     ] = False,
     device: Device = "auto",
     simplify: Simplify = 1.0,
+    smooth: Smooth = 0.0,
     min_area: MinArea = None,
     min_area_to: MinAreaTo = "nothing",
     fill_holes: FillHoles = 0.0,
@@ -182,7 +184,7 @@ def predict(
             workers=workers,
             device=device,
             polygons=polygon_options(
-                simplify, min_area, min_area_to, fill_holes, classes, neighbours, close_gaps
+                simplify, smooth, min_area, min_area_to, fill_holes, classes, neighbours, close_gaps
             ),
             joining=Joining(
                 dst_crs=dst_crs,

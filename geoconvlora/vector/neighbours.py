@@ -115,4 +115,6 @@ def _repeated(one: Ids, name: Ids) -> Ids:
     """Those in ``one`` that stand beside an equal name more than once."""
     order = np.lexsort((name, one))
     one, name = one[order], name[order]
-    return one[1:][(one[1:] == one[:-1]) & (name[1:] == name[:-1])]
+    again = (one[1:] == one[:-1]) & (name[1:] == name[:-1])
+    repeated: Ids = one[1:][again]
+    return repeated

@@ -21,6 +21,8 @@ class PolygonOptions:
         simplify_px: Tolerance of outlines in pixels. A vertex goes when the triangle that it
             spans with its two neighbours is not larger than ``simplify_px ** 2`` square pixels
             (Visvalingam and Whyatt 1993), so 1 smooths the steps of the raster and 0 keeps them.
+        smooth_px: Corners that are left become curves over so many pixels of both edges, fewer on
+            short edges and where something is near; no outline moves by more than 0.6 of it.
         min_area_m2: Polygons smaller than this are dropped; None: the model's own minimum for
             objects, none for classes.
         min_area_to: Where such polygons go: to ``"nothing"``, or to the ``"neighbour"`` of the
@@ -33,6 +35,7 @@ class PolygonOptions:
     """
 
     simplify_px: float = 1.0
+    smooth_px: float = 0.0
     min_area_m2: float | None = None
     min_area_to: SmallGoTo = "nothing"
     fill_holes_m2: float = 0.0
@@ -46,7 +49,7 @@ class PolygonOptions:
         if self.min_area_to not in get_args(SmallGoTo):
             choices = " or ".join(get_args(SmallGoTo))
             raise ConfigError(f"min_area_to is {self.min_area_to!r}: choose {choices}")
-        for name in ("simplify_px", "min_area_m2", "fill_holes_m2"):
+        for name in ("simplify_px", "smooth_px", "min_area_m2", "fill_holes_m2"):
             value = getattr(self, name)
             if value is not None and not value >= 0:
                 raise ConfigError(f"{name} is {value}: give 0 or a positive number")

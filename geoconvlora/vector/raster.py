@@ -211,6 +211,7 @@ class _RasterPolygons:
         self._tracer = RegionTracer(
             labels.geobox.width,
             simplify_px=options.simplify_px,
+            smooth_px=options.smooth_px,
             holes=Holes(limit, self._table.areas) if limit else None,
             slivers=Slivers(give, self._table.areas) if give else None,
             neighbours=Neighbours(self._table.areas, min_area_m2=options.min_area_m2 or 0.0)

@@ -73,6 +73,7 @@ class RegionTracer:
     Args:
         width: Columns of the raster.
         simplify_px: See :class:`geoconvlora.vector.PolygonOptions`.
+        smooth_px: Likewise.
         holes: Rule for filling holes; None: all stay.
         slivers: Rule for giving small regions to their neighbours; None: they stay.
         neighbours: Count of neighbours; None: they are not counted.
@@ -94,13 +95,16 @@ class RegionTracer:
         width: int,
         *,
         simplify_px: float,
+        smooth_px: float = 0.0,
         holes: Holes | None = None,
         slivers: Slivers | None = None,
         neighbours: Neighbours | None = None,
         block_rows: int = BLOCK_ROWS,
         extent: tuple[float, float] | None = None,
     ) -> None:
-        self._graph = BoundaryGraph(width, simplify_px=simplify_px, extent=extent)
+        self._graph = BoundaryGraph(
+            width, simplify_px=simplify_px, smooth_px=smooth_px, extent=extent
+        )
         self._holes = holes
         self._slivers = slivers
         self._neighbours = neighbours

@@ -96,6 +96,7 @@ class MapPolygons:
         self._tracer = RegionTracer(
             geobox.width,
             simplify_px=options.simplify_px,
+            smooth_px=options.smooth_px,
             holes=Holes(limit, self._table.areas) if limit else None,
             slivers=Slivers(minimum, self._table.areas) if give else None,
             neighbours=Neighbours(
