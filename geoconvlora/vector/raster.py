@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     Raster = str | Path | NDArray[np.generic] | xr.DataArray
 
 _READ_ROWS = 512
-_READ_PIXELS = 2**22
+_READ_PIXELS = 2**20
 _OBJECT_CLASS = 1
+_MANY_CLASSES = 4096
 
 
 class PolygonizeResult(BaseModel):
@@ -139,7 +140,7 @@ def polygonize(
         OutputError: ``out`` exists or cannot be written.
 
     Warns:
-        UserWarning: The raster has no valid pixel.
+        UserWarning: The raster has no valid pixel, or so many values that they may be objects.
 
     Example:
         >>> polygonize("classes.tif", "classes.gpkg").polygons  # doctest: +SKIP
@@ -259,8 +260,16 @@ class _RasterPolygons:
         table = self._table.rows(
             regions, self._names, class_id=class_id, confidence=self._labels.has_chance
         )
+        known = len(self.counts)
         for one in table["class"].value_counts().to_pylist():
             self.counts[one["values"]] += one["counts"]
+        if known <= _MANY_CLASSES < len(self.counts):
+            warnings.warn(
+                f"{self._labels.where} has more than {_MANY_CLASSES:,} values, which are taken for "
+                "classes: if they number objects, say so with --instances (instances=True)",
+                UserWarning,
+                stacklevel=4,
+            )
         self.area_m2 += float(np.sum(table["area_m2"].to_numpy()))
         return table
 
@@ -290,8 +299,12 @@ def _labels(
 def _blocks(labels: Labels) -> Iterator[tuple[int, int]]:
     height, width = labels.geobox.shape
     rows = max(16, min(_READ_ROWS, _READ_PIXELS // width))
-    for start in range(0, height, rows):
-        yield start, min(start + rows, height)
+    # Across strips nothing is read, so that each is decoded once.
+    together = -(-rows // labels.strip_rows) * labels.strip_rows
+    for top in range(0, height, together):
+        bottom = min(top + together, height)
+        for start in range(top, bottom, rows):
+            yield start, min(start + rows, bottom)
 
 
 def _selection(

@@ -24,7 +24,7 @@ from geoconvlora.vector import fiboa as field_boundaries
 from geoconvlora.vector.geopackage import copy_of, find_layer
 from geoconvlora.vector.schema import BBOX, GEOMETRY, schema_of, to_table
 from geoconvlora.vector.sinks import GdalSink, ParquetSink, Sink
-from geoconvlora.vector.styles import add_default_style, qml
+from geoconvlora.vector.styles import MAX_STYLED, add_default_style, qml
 
 SUFFIXES = (".gpkg", ".fgb", ".parquet", ".geojson")
 
@@ -250,7 +250,8 @@ class PolygonWriter:
         assert self._sink is not None, "used as a context manager"
         self._sink.close()
         self._sink = None
-        if self._suffix == ".gpkg" and not self._keep_rows:
+        few = self._fiboa or len(self._classes) <= MAX_STYLED
+        if self._suffix == ".gpkg" and not self._keep_rows and few:
             column = "determination_method" if self._fiboa else "class"
             shown = ["auto-imagery"] if self._fiboa else [str(name) for name in self._classes]
             add_default_style(self._draft, self.layer, qml(column, shown, self._colors))
