@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     Raster = str | Path | NDArray[np.generic] | xr.DataArray
 
 _READ_ROWS = 512
-_READ_PIXELS = 2**20
+_READ_PIXELS = 2**19
 _OBJECT_CLASS = 1
 _MANY_CLASSES = 4096
 
