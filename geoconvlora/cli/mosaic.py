@@ -10,6 +10,7 @@ import typer
 from geoconvlora.cli.interrupts import interruptible
 from geoconvlora.cli.messages import warnings_as_lines
 from geoconvlora.cli.options import (
+    CountNeighbours,
     DstCrs,
     Fade,
     FillHoles,
@@ -22,6 +23,7 @@ from geoconvlora.cli.options import (
     Res,
     Resample,
     Simplify,
+    Smooth,
     Verbose,
     polygon_options,
 )
@@ -59,9 +61,11 @@ def mosaic(
     merge: Merge = "blend",
     fade: Fade = 64.0,
     simplify: Simplify = 1.0,
+    smooth: Smooth = 0.0,
     min_area: MinArea = None,
     min_area_to: MinAreaTo = "nothing",
     fill_holes: FillHoles = 0.0,
+    neighbours: CountNeighbours = False,
     classes: Annotated[
         str | None,
         typer.Option("--classes", help="Classes to outline, by name or number: water,forest."),
@@ -89,7 +93,9 @@ def mosaic(
             resampling=resampling,  # type: ignore[arg-type]
             merge=merge,  # type: ignore[arg-type]
             fade_px=fade,
-            polygons=polygon_options(simplify, min_area, min_area_to, fill_holes, classes),
+            polygons=polygon_options(
+                simplify, smooth, min_area, min_area_to, fill_holes, classes, neighbours
+            ),
             overwrite=overwrite,
             dry_run=dry_run,
             progress=not quiet and not as_json,

@@ -9,6 +9,9 @@
 | ``--overwrite`` | flag | all that write |
 | ``--json`` | flag | all that have something to read by a program |
 | ``--simplify --min-area --min-area-to --fill-holes`` | | predict, polygonize, mosaic |
+| ``--neighbours`` | flag | predict, polygonize, mosaic |
+| ``--smooth`` | pixels | predict, polygonize, mosaic |
+| ``--close-gaps`` | pixels | predict, polygonize |
 | ``--dst-crs --res --resampling --merge --fade`` | | predict (several scenes), mosaic |
 """
 
@@ -56,6 +59,22 @@ MinAreaTo = Annotated[
 FillHoles = Annotated[
     float, typer.Option("--fill-holes", min=0.0, help="Fill holes smaller than this many m².")
 ]
+Smooth = Annotated[
+    float,
+    typer.Option("--smooth", min=0.0, help="Round corners over this many pixels; 0: keep them."),
+]
+CloseGaps = Annotated[
+    int,
+    typer.Option(
+        "--close-gaps",
+        min=0,
+        help="Give gaps of at most this many pixels between objects to the nearest object.",
+    ),
+]
+CountNeighbours = Annotated[
+    bool,
+    typer.Option("--neighbours", help="Count how many other polygons share an edge with each."),
+]
 DstCrs = Annotated[
     str | None,
     typer.Option("--dst-crs", help="CRS of the joined map, e.g. EPSG:3035; default: the first's."),
@@ -83,10 +102,13 @@ Fade = Annotated[
 
 def polygon_options(
     simplify: float,
+    smooth: float,
     min_area: float | None,
     min_area_to: str,
     fill_holes: float,
     classes: str | None,
+    neighbours: bool,
+    close_gaps: int = 0,
 ) -> PolygonOptions:
     """What the options of polygons say together; the library takes ids of classes as text."""
     from geoconvlora.vector import PolygonOptions
@@ -94,8 +116,11 @@ def polygon_options(
     names = None if classes is None else (name.strip() for name in classes.split(","))
     return PolygonOptions(
         simplify_px=simplify,
+        smooth_px=smooth,
         min_area_m2=min_area,
         min_area_to=min_area_to,  # type: ignore[arg-type]
         fill_holes_m2=fill_holes,
+        close_gaps_px=close_gaps,
         classes=None if names is None else tuple(name for name in names if name),
+        neighbours=neighbours,
     )

@@ -10,6 +10,8 @@ import typer
 from geoconvlora.cli.interrupts import interruptible
 from geoconvlora.cli.messages import warnings_as_lines
 from geoconvlora.cli.options import (
+    CloseGaps,
+    CountNeighbours,
     FillHoles,
     Json,
     MinArea,
@@ -17,6 +19,7 @@ from geoconvlora.cli.options import (
     Overwrite,
     Quiet,
     Simplify,
+    Smooth,
     Verbose,
     polygon_options,
 )
@@ -30,9 +33,12 @@ def polygonize(
         Path, typer.Option("--out", "-o", help="Polygons: .gpkg, .fgb, .parquet or .geojson.")
     ],
     simplify: Simplify = 1.0,
+    smooth: Smooth = 0.0,
     min_area: MinArea = None,
     min_area_to: MinAreaTo = "nothing",
     fill_holes: FillHoles = 0.0,
+    close_gaps: CloseGaps = 0,
+    neighbours: CountNeighbours = False,
     classes: Annotated[
         str | None,
         typer.Option("--classes", help="Names or ids to write, with commas; default: all."),
@@ -70,7 +76,9 @@ def polygonize(
         result = raster_to_polygons(
             raster,
             out,
-            options=polygon_options(simplify, min_area, min_area_to, fill_holes, classes),
+            options=polygon_options(
+                simplify, smooth, min_area, min_area_to, fill_holes, classes, neighbours, close_gaps
+            ),
             instances=instances,
             probs=probs,
             layer=layer,

@@ -10,6 +10,8 @@ import typer
 from geoconvlora.cli.interrupts import interruptible
 from geoconvlora.cli.messages import warnings_as_lines
 from geoconvlora.cli.options import (
+    CloseGaps,
+    CountNeighbours,
     Device,
     DstCrs,
     Fade,
@@ -23,6 +25,7 @@ from geoconvlora.cli.options import (
     Res,
     Resample,
     Simplify,
+    Smooth,
     Verbose,
     polygon_options,
 )
@@ -134,9 +137,12 @@ def predict(
     ] = False,
     device: Device = "auto",
     simplify: Simplify = 1.0,
+    smooth: Smooth = 0.0,
     min_area: MinArea = None,
     min_area_to: MinAreaTo = "nothing",
     fill_holes: FillHoles = 0.0,
+    close_gaps: CloseGaps = 0,
+    neighbours: CountNeighbours = False,
     classes: Annotated[
         str | None,
         typer.Option("--classes", help="Classes to outline, by name or number: water,forest."),
@@ -177,7 +183,9 @@ def predict(
             resume=resume,
             workers=workers,
             device=device,
-            polygons=polygon_options(simplify, min_area, min_area_to, fill_holes, classes),
+            polygons=polygon_options(
+                simplify, smooth, min_area, min_area_to, fill_holes, classes, neighbours, close_gaps
+            ),
             joining=Joining(
                 dst_crs=dst_crs,
                 res=res,

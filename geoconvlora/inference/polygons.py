@@ -83,6 +83,7 @@ class PolygonLayers:
         """
         self.count, self.area_m2 = 0, {}
         self._paths, self._crs = paths, grid.geobox.crs
+        self._neighbours = options.neighbours
         origin = Origin(scene, date, card.name, model_sha256)
         self._metadata = origin.metadata()
         self._scenes_of = scenes_of
@@ -138,6 +139,7 @@ class PolygonLayers:
                         metadata=self._metadata,
                         instances=self._instances,
                         colors=self._colors,
+                        neighbours=self._neighbours,
                     )
                 )
                 for path in self._paths

@@ -219,7 +219,8 @@ def scan(  # type: ignore[no-untyped-def]
 
     Args:
         rows: ``(h, W + 1)`` labels, the last column ``OUTSIDE``.
-        weights: ``(h, W)``; ``(h, 0)`` where nothing is averaged.
+        weights: ``(h, W)``, NaN for pixels that a region took in; ``(h, 0)`` where nothing is
+            averaged.
         front: ``(W + 1,)`` labels of the row above.
         components: ``(W + 1,)`` components of the row above.
         hanging: ``(W + 1,)`` open handle of the edge that comes from above; -1: none.
@@ -229,7 +230,7 @@ def scan(  # type: ignore[no-untyped-def]
         parent: Union-find of components; 0 is outside.
         label_of: Label of each component.
         pixels: Pixels of each component.
-        filled: Pixels without label that it took in, between rows; 0 at first.
+        filled: Pixels that it took in, which count for nothing else; 0 at first.
         weight: Sum of their weights.
         least: Smallest of their weights; infinite where there are none.
         chains: Complete chains in the order of completion, see ``DONE_FIELDS``.
@@ -277,11 +278,16 @@ def scan(  # type: ignore[no-untyped-def]
                     owner = root(part_left, parent)
                     pixels[owner] += x - run
                     if weighed:
-                        total = 0.0
+                        total, given = 0.0, 0
                         for pixel in range(run, x):
+                            if np.isnan(weights[row, pixel]):
+                                given += 1
+                                continue
                             total += weights[row, pixel]
                             least[owner] = min(least[owner], weights[row, pixel])
                         weight[owner] += total
+                        pixels[owner] -= given
+                        filled[owner] += given
                 run = x
                 if below == above:
                     part = part_above

@@ -7,6 +7,7 @@ from numba import njit
 
 from geoconvlora.vector.compiled import compiled
 from geoconvlora.vector.settle import COUNT, END, FIRST, START
+from geoconvlora.vector.smooth import put_corner
 
 
 @njit(nogil=True)
@@ -42,11 +43,11 @@ def _next(half, arcs, nodes, sides):  # type: ignore[no-untyped-def]
 
 
 @compiled(
-    "i8(i4[:, ::1], i8, i4[:, ::1], i4[:, ::1], i4[:, ::1], i4[::1], f8, f8, f8[:, ::1],"
-    "i8[::1], i8[::1])"
+    "i8(i4[:, ::1], i8, i4[:, ::1], u1[::1], i4[:, ::1], i4[:, ::1], i4[::1], f8, f8, f8,"
+    "f8[:, ::1], i8[::1], i8[::1])"
 )
 def assemble(  # type: ignore[no-untyped-def]
-    arcs, count, points, nodes, sides, region_of, end_x, end_y, xy, rings, parts
+    arcs, count, points, cuts, nodes, sides, region_of, reach, end_x, end_y, xy, rings, parts
 ):
     """Fill in the polygons of regions.
 
@@ -54,9 +55,11 @@ def assemble(  # type: ignore[no-untyped-def]
         arcs: ``(A, ARC_FIELDS)``, see :mod:`geoconvlora.vector.settle`.
         count: Arcs in use.
         points: ``(P, 2)`` their vertices.
+        cuts: ``(P,)`` how each is rounded, see :mod:`geoconvlora.vector.smooth`.
         nodes: Pool of nodes.
         sides: ``(A, 2)`` root component on the left and right of each arc.
         region_of: Place of each root among the regions asked for; -1: not asked for.
+        reach: Pixels over which corners are rounded.
         end_x: Where the last column really ends.
         end_y: Where the last row really ends.
         xy: Filled with vertices; with room.
@@ -102,8 +105,25 @@ def assemble(  # type: ignore[no-untyped-def]
                 start, length = arcs[half >> 1, FIRST], arcs[half >> 1, COUNT]
                 for step in range(length - 1):
                     point = start + step if half & 1 == 0 else start + length - 1 - step
-                    xy[at, 0] = min(float(points[point, 0]), end_x)
-                    xy[at, 1] = min(float(points[point, 1]), end_y)
+                    x, y = min(float(points[point, 0]), end_x), min(float(points[point, 1]), end_y)
+                    if cuts[point] > 0:
+                        before = point - 1 if point > start else start + length - 2
+                        after = point + 1 if point < start + length - 1 else start + 1
+                        at = put_corner(
+                            min(float(points[before, 0]), end_x),
+                            min(float(points[before, 1]), end_y),
+                            x,
+                            y,
+                            min(float(points[after, 0]), end_x),
+                            min(float(points[after, 1]), end_y),
+                            reach,
+                            cuts[point],
+                            half & 1 == 1,
+                            xy,
+                            at,
+                        )
+                        continue
+                    xy[at, 0], xy[at, 1] = x, y
                     at += 1
                 if arcs[half >> 1, START] >= 0:
                     half = _next(half, arcs, nodes, sides)

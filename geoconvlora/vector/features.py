@@ -14,7 +14,7 @@ from geoconvlora.errors import SceneError
 from geoconvlora.vector.measure import Ruler
 from geoconvlora.vector.ragged import RaggedPolygons
 from geoconvlora.vector.regions import Regions
-from geoconvlora.vector.schema import GEOMETRY, SCHEMA, boxes
+from geoconvlora.vector.schema import GEOMETRY, NEIGHBOURS, boxes, schema_of
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,11 @@ class FeatureTable:
         origin: Attributes that all polygons share.
         min_area_m2: Smaller polygons are dropped.
         min_confidence: Polygons with lower mean weight are dropped.
+        neighbours: Whether there is a column of neighbours.
+
+    Attributes:
+        crs: Of the polygons.
+        schema: Of the tables.
 
     Raises:
         SceneError: The grid has no CRS.
@@ -64,6 +69,7 @@ class FeatureTable:
         *,
         min_area_m2: float = 0.0,
         min_confidence: float = 0.0,
+        neighbours: bool = False,
     ) -> None:
         if geobox.crs is None:
             raise SceneError(
@@ -75,6 +81,8 @@ class FeatureTable:
         self._origin = origin
         self._min_area_m2 = min_area_m2
         self._min_confidence = min_confidence
+        self._counted = neighbours
+        self.schema = schema_of(neighbours=neighbours)
         self._next_id = 1
 
     def rows(
@@ -96,7 +104,7 @@ class FeatureTable:
                 confidence are empty.
 
         Returns:
-            One row per region that is kept, columns of :data:`geoconvlora.vector.schema.SCHEMA`.
+            One row per region that is kept, columns of ``schema``.
         """
         area_m2, perimeter_m = self._measure(regions.polygons)
         keep = (area_m2 >= self._min_area_m2) & (regions.weight >= self._min_confidence)
@@ -121,11 +129,12 @@ class FeatureTable:
             "model_sha256": pa.repeat(
                 pa.scalar(self._origin.model_sha256 or None, pa.string()), count
             ),
+            **({NEIGHBOURS: regions.neighbours[keep]} if self._counted else {}),
             GEOMETRY: _wkb(polygons),
         }
         self._next_id += count
         arrays = [pa.array(column) for column in columns.values()]
-        return pa.Table.from_arrays([*arrays, boxes(polygons.bounds())], schema=SCHEMA)
+        return pa.Table.from_arrays([*arrays, boxes(polygons.bounds())], schema=self.schema)
 
     def areas(self, polygons: RaggedPolygons) -> NDArray[np.float64]:
         """Areas in m² of polygons in pixels, ``(n,)``."""

@@ -7,7 +7,7 @@ import json
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from geoconvlora.vector.schema import BBOX, BBOX_TYPE, GEOMETRY
+from geoconvlora.vector.schema import BBOX, BBOX_TYPE, GEOMETRY, NEIGHBOURS
 
 VERSION = "0.2.0"
 HECTARE_M2 = 10_000.0
@@ -28,16 +28,24 @@ SCHEMA = pa.schema(
 """The core specification's columns, and ours of the confidence."""
 
 
+def schema_of(*, neighbours: bool) -> pa.Schema:
+    """:data:`SCHEMA`, with our column of neighbours if there is one."""
+    if not neighbours:
+        return SCHEMA
+    return SCHEMA.insert(SCHEMA.get_field_index(GEOMETRY), pa.field(NEIGHBOURS, pa.int64()))
+
+
 def as_fiboa(table: pa.Table) -> pa.Table:
     """Rename and convert the columns of polygons: areas to hectares, dates to UTC.
 
     Args:
-        table: Columns of :data:`geoconvlora.vector.schema.SCHEMA`.
+        table: Columns of :func:`geoconvlora.vector.schema.schema_of`.
 
     Returns:
-        Columns of :data:`SCHEMA`.
+        Columns of :func:`schema_of`.
     """
     count = len(table)
+    counted = NEIGHBOURS in table.column_names
     details = pc.if_else(
         pc.equal(table["model"], ""),
         "geoconvlora",
@@ -51,10 +59,11 @@ def as_fiboa(table: pa.Table) -> pa.Table:
         "determination_method": pa.repeat("auto-imagery", count),
         "determination_details": details,
         "confidence": table["confidence"],
+        **({NEIGHBOURS: table[NEIGHBOURS]} if counted else {}),
         GEOMETRY: table[GEOMETRY],
         BBOX: table[BBOX],
     }
-    return pa.Table.from_arrays(list(columns.values()), schema=SCHEMA)
+    return pa.Table.from_arrays(list(columns.values()), schema=schema_of(neighbours=counted))
 
 
 def collection(layer: str) -> dict[str, str]:

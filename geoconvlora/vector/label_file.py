@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
@@ -17,6 +18,9 @@ from geoconvlora.scenes.date import acquisition_date
 from geoconvlora.scenes.opening import RASTER_FAULTS, georeference, open_dataset, reason
 from geoconvlora.vector.labels import Chance, Labels, as_labels, finite
 from geoconvlora.vector.parts import Ids
+
+_MAX_STRIP_ROWS = 1024
+"""Strips that are higher than this are not kept in memory."""
 
 
 class FileLabels(Labels):
@@ -42,6 +46,9 @@ class FileLabels(Labels):
                 self._chance = opening.enter_context(open_dataset(str(probs)))
                 _check_same_grid(self._source, self._chance)
             self.has_chance = probs is not None
+            stored = self._source.block_shapes[0][0]
+            self.strip_rows = stored if stored <= _MAX_STRIP_ROWS else 1
+            self._strip: tuple[int, NDArray[Any], NDArray[np.bool_]] | None = None
             self._describe(self._source.tags(), Path(raster).stem, acquisition_date(self._source))
             self._open = opening.pop_all()
 
@@ -53,11 +60,27 @@ class FileLabels(Labels):
 
     def rows(self, start: int, stop: int) -> Ids:
         """As :meth:`Labels.rows`."""
+        if self._strip is None or not self._holds(start, stop):
+            self._strip = None
+            self._strip = self._read(start, stop)
+        first, values, valid = self._strip
+        rows = slice(start - first, stop - first)
+        return as_labels(values[rows], valid[rows], self._source.name)
+
+    def _holds(self, start: int, stop: int) -> bool:
+        assert self._strip is not None, "asked only of what was read"
+        first, values, _ = self._strip
+        return first <= start and stop <= first + len(values)
+
+    def _read(self, start: int, stop: int) -> tuple[int, NDArray[Any], NDArray[np.bool_]]:
+        """Read rows, and with them those that are decoded along with them anyway."""
+        start -= start % self.strip_rows
+        stop = min(-(-stop // self.strip_rows) * self.strip_rows, self._source.height)
         window = Window(0, start, self._source.width, stop - start)
         with _reading(self._source, window):
             values = self._source.read(1, window=window)
             valid = self._source.read_masks(1, window=window) > 0
-        return as_labels(values, valid, self._source.name)
+        return start, values, valid
 
     def chance(self, start: int, stop: int) -> Chance:
         """As :meth:`Labels.chance`."""

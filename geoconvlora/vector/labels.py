@@ -30,6 +30,7 @@ class Labels(ABC):
         listed: Name by class id, where it says.
         colors: ``#rrggbb`` by class name, where it says.
         has_chance: Whether there are probabilities.
+        strip_rows: Rows that are stored together; 1: any may be read alone.
     """
 
     where: str
@@ -38,6 +39,7 @@ class Labels(ABC):
     listed: dict[int, str]
     colors: dict[str, str]
     has_chance: bool = False
+    strip_rows: int = 1
 
     @abstractmethod
     def rows(self, start: int, stop: int) -> Ids:

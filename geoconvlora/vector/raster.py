@@ -20,14 +20,16 @@ from geoconvlora.errors import BandError, ConfigError
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.vector.classes import BACKGROUND, wanted_ids
 from geoconvlora.vector.features import FeatureTable
+from geoconvlora.vector.gaps import GapCloser
 from geoconvlora.vector.holes import Holes
 from geoconvlora.vector.label_array import ArrayLabels, labels_of_data_array
 from geoconvlora.vector.label_file import FileLabels
 from geoconvlora.vector.labels import Labels
+from geoconvlora.vector.neighbours import Neighbours
 from geoconvlora.vector.options import PolygonOptions
 from geoconvlora.vector.parts import NOTHING, Ids
 from geoconvlora.vector.regions import Regions, RegionTracer
-from geoconvlora.vector.schema import SCHEMA, to_frame
+from geoconvlora.vector.schema import to_frame
 from geoconvlora.vector.slivers import Slivers
 from geoconvlora.vector.writer import PolygonWriter, check_target
 
@@ -37,8 +39,9 @@ if TYPE_CHECKING:
     Raster = str | Path | NDArray[np.generic] | xr.DataArray
 
 _READ_ROWS = 512
-_READ_PIXELS = 2**22
+_READ_PIXELS = 2**19
 _OBJECT_CLASS = 1
+_MANY_CLASSES = 4096
 
 
 class PolygonizeResult(BaseModel):
@@ -137,7 +140,7 @@ def polygonize(
         OutputError: ``out`` exists or cannot be written.
 
     Warns:
-        UserWarning: The raster has no valid pixel.
+        UserWarning: The raster has no valid pixel, or so many values that they may be objects.
 
     Example:
         >>> polygonize("classes.tif", "classes.gpkg").polygons  # doctest: +SKIP
@@ -155,7 +158,7 @@ def polygonize(
         labels = _labels(stack, raster, geobox, nodata, probs)
         polygons = _RasterPolygons(labels, options, instances=instances)
         if out is None:
-            done = pa.concat_tables([SCHEMA.empty_table(), *polygons.tables()])
+            done = pa.concat_tables([polygons.schema.empty_table(), *polygons.tables()])
             return to_frame(done, polygons.crs)
         layer = layer or ("objects" if instances else "classes")
         writer = stack.enter_context(
@@ -169,6 +172,7 @@ def polygonize(
                 instances=instances,
                 colors=polygons.colors,
                 fiboa=fiboa,
+                neighbours=options.neighbours,
             )
         )
         for table in polygons.tables():
@@ -187,6 +191,7 @@ class _RasterPolygons:
 
     Attributes:
         crs: Of the polygons.
+        schema: Of their tables.
         colors: By class name.
         counts: Polygons so far, by class name.
         area_m2: Their area.
@@ -196,7 +201,10 @@ class _RasterPolygons:
         self._labels, self._instances = labels, instances
         self._names = _ClassNames({_OBJECT_CLASS: "object"} if instances else labels.listed)
         self._table = FeatureTable(
-            labels.geobox, labels.origin, min_area_m2=options.min_area_m2 or 0.0
+            labels.geobox,
+            labels.origin,
+            min_area_m2=options.min_area_m2 or 0.0,
+            neighbours=options.neighbours,
         )
         self._wanted = _selection(labels, self._names, options, instances=instances)
         limit = options.fill_holes_m2
@@ -204,10 +212,21 @@ class _RasterPolygons:
         self._tracer = RegionTracer(
             labels.geobox.width,
             simplify_px=options.simplify_px,
+            smooth_px=options.smooth_px,
             holes=Holes(limit, self._table.areas) if limit else None,
             slivers=Slivers(give, self._table.areas) if give else None,
+            neighbours=Neighbours(self._table.areas, min_area_m2=options.min_area_m2 or 0.0)
+            if options.neighbours
+            else None,
         )
-        self.crs = self._table.crs
+        gap = options.close_gaps_px
+        if gap and not instances:
+            raise ConfigError(
+                f"{labels.where}: close_gaps_px is for objects; if values number objects, "
+                "say so with --instances (instances=True)"
+            )
+        self._gaps = GapCloser(labels.geobox.width, gap) if gap else None
+        self.crs, self.schema = self._table.crs, self._table.schema
         self.colors = {} if instances else labels.colors
         self.counts: Counter[str] = Counter()
         self.area_m2 = 0.0
@@ -223,7 +242,11 @@ class _RasterPolygons:
                 chance = self._labels.chance(start, stop)
                 weights = _own_chance(chance, labels, self._names, instances=self._instances)
             drawn = np.where(self._wanted(labels), labels, NOTHING)
+            if self._gaps is not None:
+                drawn, weights = self._gaps.feed(drawn, weights)
             yield self._described(self._tracer.feed(drawn, weights))
+        if self._gaps is not None:
+            yield self._described(self._tracer.feed(*self._gaps.finish()))
         yield self._described(self._tracer.finish())
         if not any_valid:
             warnings.warn(
@@ -237,8 +260,16 @@ class _RasterPolygons:
         table = self._table.rows(
             regions, self._names, class_id=class_id, confidence=self._labels.has_chance
         )
+        known = len(self.counts)
         for one in table["class"].value_counts().to_pylist():
             self.counts[one["values"]] += one["counts"]
+        if known <= _MANY_CLASSES < len(self.counts):
+            warnings.warn(
+                f"{self._labels.where} has more than {_MANY_CLASSES:,} values, which are taken for "
+                "classes: if they number objects, say so with --instances (instances=True)",
+                UserWarning,
+                stacklevel=4,
+            )
         self.area_m2 += float(np.sum(table["area_m2"].to_numpy()))
         return table
 
@@ -268,8 +299,12 @@ def _labels(
 def _blocks(labels: Labels) -> Iterator[tuple[int, int]]:
     height, width = labels.geobox.shape
     rows = max(16, min(_READ_ROWS, _READ_PIXELS // width))
-    for start in range(0, height, rows):
-        yield start, min(start + rows, height)
+    # Across strips nothing is read, so that each is decoded once.
+    together = -(-rows // labels.strip_rows) * labels.strip_rows
+    for top in range(0, height, together):
+        bottom = min(top + together, height)
+        for start in range(top, bottom, rows):
+            yield start, min(start + rows, bottom)
 
 
 def _selection(

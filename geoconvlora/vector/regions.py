@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geoconvlora.vector.holes import Holes
+from geoconvlora.vector.neighbours import Neighbours
 from geoconvlora.vector.parts import NOTHING, Ids
 from geoconvlora.vector.ragged import RaggedPolygons
 from geoconvlora.vector.slivers import Slivers
@@ -34,7 +35,8 @@ class Regions:
         pixels: ``(n,)`` size in pixels, with slivers that were given to it, without filled holes.
         weight: ``(n,)`` mean weight of those pixels; 0 where none were given.
         least: ``(n,)`` smallest of their weights; infinite where none were given.
-        filled: ``(n,)`` pixels of the holes that were filled.
+        filled: ``(n,)`` pixels of the holes and gaps that were filled.
+        neighbours: ``(n,)`` regions that share an edge with it; 0 where they are not counted.
     """
 
     polygons: RaggedPolygons
@@ -43,6 +45,7 @@ class Regions:
     weight: NDArray[np.float64]
     least: NDArray[np.float64]
     filled: Ids
+    neighbours: Ids
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -51,7 +54,7 @@ class Regions:
     def join(several: list[Regions]) -> Regions:
         """One after the other; none at all is allowed."""
         none, nothing = np.empty(0, np.int64), np.empty(0)
-        first = Regions(RaggedPolygons.empty(), none, none, nothing, nothing, none)
+        first = Regions(RaggedPolygons.empty(), none, none, nothing, nothing, none, none)
         several = [first, *several]
         return Regions(
             RaggedPolygons.join([r.polygons for r in several]),
@@ -60,6 +63,7 @@ class Regions:
             np.concatenate([r.weight for r in several]),
             np.concatenate([r.least for r in several]),
             np.concatenate([r.filled for r in several]),
+            np.concatenate([r.neighbours for r in several]),
         )
 
 
@@ -69,8 +73,10 @@ class RegionTracer:
     Args:
         width: Columns of the raster.
         simplify_px: See :class:`geoconvlora.vector.PolygonOptions`.
+        smooth_px: Likewise.
         holes: Rule for filling holes; None: all stay.
         slivers: Rule for giving small regions to their neighbours; None: they stay.
+        neighbours: Count of neighbours; None: they are not counted.
         block_rows: Rows after which complete regions leave, fewer in wide rasters. The order of
             the regions depends on it, the regions do not.
         extent: Rows and columns to which the last ones reach, where they are only partly there;
@@ -89,14 +95,19 @@ class RegionTracer:
         width: int,
         *,
         simplify_px: float,
+        smooth_px: float = 0.0,
         holes: Holes | None = None,
         slivers: Slivers | None = None,
+        neighbours: Neighbours | None = None,
         block_rows: int = BLOCK_ROWS,
         extent: tuple[float, float] | None = None,
     ) -> None:
-        self._graph = BoundaryGraph(width, simplify_px=simplify_px, extent=extent)
+        self._graph = BoundaryGraph(
+            width, simplify_px=simplify_px, smooth_px=smooth_px, extent=extent
+        )
         self._holes = holes
         self._slivers = slivers
+        self._neighbours = neighbours
         self._block_rows = min(block_rows, max(16, _BLOCK_PIXELS // width))
         self._kept_arcs = 0
 
@@ -107,7 +118,8 @@ class RegionTracer:
 
         Args:
             labels: ``(h, W)`` integers; those equal to ``NOTHING`` are no polygon.
-            weights: ``(h, W)``, averaged over each region; None: nothing is.
+            weights: ``(h, W)``, averaged over each region; NaN: the region took the pixel in;
+                None: nothing is averaged.
 
         Returns:
             Complete regions, maybe none.
@@ -146,6 +158,9 @@ class RegionTracer:
             needed |= self._holes.fill(graph, open_root)
         if self._slivers is not None:
             self._slivers.give(graph, open_root)
+        counts = np.zeros(len(open_root), np.int64)
+        if self._neighbours is not None:
+            counts = self._neighbours.count(graph, open_root)
         ended = graph.is_root() & ~open_root & (graph.labels != NOTHING)
         roots = np.flatnonzero(ended)
         pixels = graph.pixels[roots]
@@ -156,9 +171,12 @@ class RegionTracer:
             graph.weight[roots] / pixels,
             graph.least[roots],
             graph.filled[roots],
+            counts[roots],
         )
         kept = graph.keep(open_root, needed)
         if self._holes is not None:
             self._holes.renumber(kept)
+        if self._neighbours is not None:
+            self._neighbours.renumber(kept)
         self._kept_arcs = graph.arcs
         return done

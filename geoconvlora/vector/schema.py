@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -24,6 +26,9 @@ COLUMNS: dict[str, str] = {
 }
 """Attributes of every layer of polygons, in order."""
 
+NEIGHBOURS = "neighbours"
+"""Column behind these, of layers whose polygons' neighbours are counted."""
+
 _ARROW = {"int64": pa.int64(), "str": pa.string(), "float64": pa.float64()}
 
 GEOMETRY = "geometry"
@@ -42,6 +47,13 @@ SCHEMA = pa.schema(
 """Of the tables that go to files."""
 
 
+def schema_of(*, neighbours: bool) -> pa.Schema:
+    """:data:`SCHEMA`, with the column of neighbours if there is one."""
+    if not neighbours:
+        return SCHEMA
+    return SCHEMA.insert(len(COLUMNS), pa.field(NEIGHBOURS, pa.int64()))
+
+
 def boxes(bounds: np.ndarray) -> pa.StructArray:
     """Bounds ``(n, 4)``: xmin, ymin, xmax, ymax."""
     sides = [pa.array(np.ascontiguousarray(bounds[:, i])) for i in range(4)]
@@ -49,8 +61,9 @@ def boxes(bounds: np.ndarray) -> pa.StructArray:
 
 
 def to_frame(table: pa.Table, crs: object) -> gpd.GeoDataFrame:
-    """Polygons for people, columns :data:`COLUMNS` and ``geometry``."""
-    values = {name: pd.Series(table[name].to_pandas(), dtype=COLUMNS[name]) for name in COLUMNS}
+    """Polygons for people, the table's columns without bounds."""
+    kinds = _kinds(table.column_names)
+    values = {name: pd.Series(table[name].to_pandas(), dtype=kind) for name, kind in kinds.items()}
     polygons = shapely.from_wkb(table[GEOMETRY].to_numpy(zero_copy_only=False))
     return gpd.GeoDataFrame(pd.DataFrame(values), geometry=polygons, crs=crs)
 
@@ -62,6 +75,14 @@ def to_table(frame: gpd.GeoDataFrame) -> pa.Table:
         KeyError: A column of the schema is missing.
     """
     polygons = np.asarray(frame.geometry.array)
-    columns = [pa.array(frame[name], _ARROW[COLUMNS[name]], from_pandas=True) for name in COLUMNS]
+    kinds = _kinds(frame.columns)
+    columns = [
+        pa.array(frame[name], _ARROW[kind], from_pandas=True) for name, kind in kinds.items()
+    ]
     wkb = pa.array(shapely.to_wkb(polygons), pa.binary())
-    return pa.Table.from_arrays([*columns, wkb, boxes(shapely.bounds(polygons))], schema=SCHEMA)
+    schema = schema_of(neighbours=NEIGHBOURS in kinds)
+    return pa.Table.from_arrays([*columns, wkb, boxes(shapely.bounds(polygons))], schema=schema)
+
+
+def _kinds(present: Iterable[str]) -> dict[str, str]:
+    return {**COLUMNS, NEIGHBOURS: "int64"} if NEIGHBOURS in present else COLUMNS

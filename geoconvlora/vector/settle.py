@@ -8,6 +8,7 @@ from numba import njit
 from geoconvlora.vector.arcs import CHAINS, STRIPE, STRIPE_ROW, free_vertex, leave_node, linked
 from geoconvlora.vector.compiled import compiled
 from geoconvlora.vector.simplify import simplify
+from geoconvlora.vector.smooth import cut_of
 
 # An arc: its first vertex, the number of its vertices (a ring's last is its first), components on
 # its left and right, where it starts and ends (node * 4 + slot, or -1), its lattice length, and
@@ -35,11 +36,24 @@ def _doubled(values):  # type: ignore[no-untyped-def]
 
 
 @compiled(
-    "i8(i4[:, ::1], i4[:, ::1], i4[:, ::1], i8[:, ::1], u8[:, ::1], i4[:, ::1], i4[:, ::1], i8,"
-    "i8[::1], f8, f8, f8)"
+    "i8(i4[:, ::1], i4[:, ::1], i4[:, ::1], i8[:, ::1], u8[:, ::1], i4[:, ::1], i4[:, ::1],"
+    "u1[::1], i8, i8[::1], f8, f8, f8, f8)"
 )
 def settle(  # type: ignore[no-untyped-def]
-    chains, vertices, nodes, keys, live, arcs, points, count, state, limit, end_x, end_y
+    chains,
+    vertices,
+    nodes,
+    keys,
+    live,
+    arcs,
+    points,
+    cuts,
+    count,
+    state,
+    limit,
+    reach,
+    end_x,
+    end_y,
 ):
     """Turn all complete chains into arcs, in the order of their completion.
 
@@ -54,9 +68,11 @@ def settle(  # type: ignore[no-untyped-def]
         live: Bits of live lattice points.
         arcs: ``(A, ARC_FIELDS)``, the first ``count`` in use; with room.
         points: ``(P, 2)`` columns and rows; with room.
+        cuts: ``(P,)`` how each is rounded, see :mod:`geoconvlora.vector.smooth`; with room.
         count: Arcs so far.
         state: Of the scan.
         limit: Twice the area of the largest triangle that may be cut off; negative: none.
+        reach: Pixels over which corners are rounded; 0: they are not.
         end_x: Where the last column really ends.
         end_y: Where the last row really ends.
 
@@ -142,7 +158,12 @@ def settle(  # type: ignore[no-untyped-def]
             keys[end >> 2, 1 + (end & 3)] = keys[start >> 2, 0]
             nodes[start >> 2, start & 3] = 2 * count
             nodes[end >> 2, end & 3] = 2 * count + 1
-        arcs[count, COUNT] = at - arcs[count, FIRST]
+        begin = arcs[count, FIRST]
+        arcs[count, COUNT] = at - begin
+        for point in range(begin, at):
+            cuts[point] = 0
+        if reach > 0:
+            _cut_corners(points, cuts, begin, at, ring, reach, live, first, end_x, end_y)
         arcs[count, LEFT_PART] = chains[chain, 1]
         arcs[count, RIGHT_PART] = chains[chain, 2]
         arcs[count, START] = start
@@ -154,14 +175,32 @@ def settle(  # type: ignore[no-untyped-def]
     return count
 
 
-@compiled("i8(i4[:, ::1], i8, i4[:, ::1], i4[:, ::1], i4[::1], b1[::1], i4[::1], i8[::1])")
-def drop_arcs(arcs, count, points, nodes, parent, alive, number, state):  # type: ignore[no-untyped-def]
+@njit(nogil=True)
+def _cut_corners(points, cuts, begin, end, ring, reach, live, first, end_x, end_y):  # type: ignore[no-untyped-def]
+    """Decide how the corners of an arc are rounded; ends at nodes stay."""
+    for point in range(begin if ring else begin + 1, end - 1):
+        before = point - 1 if point > begin else end - 2
+        cuts[point] = cut_of(
+            min(float(points[before, 0]), end_x), min(float(points[before, 1]), end_y),
+            min(float(points[point, 0]), end_x), min(float(points[point, 1]), end_y),
+            min(float(points[point + 1, 0]), end_x), min(float(points[point + 1, 1]), end_y),
+            reach, live, first, end_x, end_y,
+        )  # fmt: skip
+    if ring:
+        cuts[end - 1] = cuts[begin]
+
+
+@compiled("i8(i4[:, ::1], i8, i4[:, ::1], u1[::1], i4[:, ::1], i4[::1], b1[::1], i4[::1], i8[::1])")
+def drop_arcs(  # type: ignore[no-untyped-def]
+    arcs, count, points, cuts, nodes, parent, alive, number, state
+):
     """Forget arcs that no region can need any more; those that stay keep their order.
 
     Args:
         arcs: ``(A, ARC_FIELDS)``, the first ``count`` in use.
         count: Arcs so far.
         points: ``(P, 2)``.
+        cuts: ``(P,)``.
         nodes: Pool.
         parent: Root of each component.
         alive: Whether a root's outline may still be asked for.
@@ -184,6 +223,7 @@ def drop_arcs(arcs, count, points, nodes, parent, alive, number, state):  # type
         for vertex in range(length):
             points[at + vertex, 0] = points[first + vertex, 0]
             points[at + vertex, 1] = points[first + vertex, 1]
+            cuts[at + vertex] = cuts[first + vertex]
         for field in range(COUNT, ARC_FIELDS):
             arcs[kept, field] = arcs[arc, field]
         arcs[kept, FIRST] = at

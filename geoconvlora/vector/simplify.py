@@ -19,7 +19,8 @@ _LARGEST = 1 << 30
 
 
 @njit(nogil=True)
-def _side(ax, ay, bx, by, px, py):  # type: ignore[no-untyped-def]
+def side(ax, ay, bx, by, px, py):  # type: ignore[no-untyped-def]
+    """Twice the area of the triangle a, b, p; its sign tells on which side of a-b p lies."""
     return (bx - ax) * (py - ay) - (by - ay) * (px - ax)
 
 
@@ -35,8 +36,8 @@ def _widen(y, ax, ay, bx, by, low, high):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _is_free(ax, ay, bx, by, cx, cy, live, first, end_x, end_y):  # type: ignore[no-untyped-def]
-    """Whether no live vertex but a, b and c lies in their triangle or on its edges."""
+def is_free(ax, ay, bx, by, cx, cy, live, first, end_x, end_y, margin):  # type: ignore[no-untyped-def]
+    """Whether no live vertex but a, b and c lies in their triangle, on its edges or that near."""
     for row in range(int(min(ay, by, cy)), math.ceil(max(ay, by, cy)) + 1):
         y = min(float(row), end_y)
         low, high = np.inf, -np.inf
@@ -54,11 +55,11 @@ def _is_free(ax, ay, bx, by, cx, cy, live, first, end_x, end_y):  # type: ignore
                 continue
             if word >> np.uint64(column & 63) & np.uint64(1):
                 x = min(float(column), end_x)
-                one = _side(ax, ay, bx, by, x, y)
-                two = _side(bx, by, cx, cy, x, y)
-                three = _side(cx, cy, ax, ay, x, y)
-                inside = (one >= 0 and two >= 0 and three >= 0) or (
-                    one <= 0 and two <= 0 and three <= 0
+                one = side(ax, ay, bx, by, x, y)
+                two = side(bx, by, cx, cy, x, y)
+                three = side(cx, cy, ax, ay, x, y)
+                inside = (one >= -margin and two >= -margin and three >= -margin) or (
+                    one <= margin and two <= margin and three <= margin
                 )
                 corner = (x == ax and y == ay) or (x == bx and y == by) or (x == cx and y == cy)
                 if inside and not corner:
@@ -103,7 +104,7 @@ def _key(at, x, y, behind, ahead, limit):  # type: ignore[no-untyped-def]
     one, other = behind[at], ahead[at]
     if one == _NONE or other == _NONE:
         return np.int64(_NONE)
-    area = abs(_side(x[one], y[one], x[at], y[at], x[other], y[other]))
+    area = abs(side(x[one], y[one], x[at], y[at], x[other], y[other]))
     if area > limit:
         return np.int64(_NONE)
     whole = np.int64(min(4 * area, _LARGEST))
@@ -157,9 +158,9 @@ def simplify(  # type: ignore[no-untyped-def]
         if behind[at] == -2 or keys[at] != key:
             continue
         one, other = behind[at], ahead[at]
-        area = abs(_side(x[one], y[one], x[at], y[at], x[other], y[other]))
-        if area > empty and not _is_free(
-            x[one], y[one], x[at], y[at], x[other], y[other], live, first, end_x, end_y
+        area = abs(side(x[one], y[one], x[at], y[at], x[other], y[other]))
+        if area > empty and not is_free(
+            x[one], y[one], x[at], y[at], x[other], y[other], live, first, end_x, end_y, 0.0
         ):
             keys[at] = _NONE
             continue

@@ -20,7 +20,7 @@ from geoconvlora.vector.trace import BoundaryGraph
 
 Mask = NDArray[np.bool_]
 
-_SURELY = 4.0
+SURELY = 4.0
 """Pixels of regions near the limit differ in area by less than this factor from the last row's."""
 
 
@@ -70,14 +70,21 @@ class Slivers:
 
     def _small(self, graph: BoundaryGraph, region: Mask, open_root: Mask) -> tuple[Mask, Mask]:
         """Which regions are complete and small, and which are open and may become so."""
-        column = np.array([0, graph.width // 2, graph.width - 1])
-        pixel = shapely.box(column, graph.row - 1, column + 1, graph.row)
-        pixel_m2 = self._area_m2(RaggedPolygons.from_shapely(pixel)).min()
-        doubtful = region & (graph.pixels * pixel_m2 < _SURELY * self._limit_m2)
+        pixel_m2 = pixel_area(graph, self._area_m2)
+        doubtful = region & (graph.pixels * pixel_m2 < SURELY * self._limit_m2)
         small = np.zeros(len(region), bool)
         ended = np.flatnonzero(doubtful & ~open_root)
         small[ended] = self._area_m2(graph.polygons(ended)) < self._limit_m2
         return small, doubtful & open_root
+
+
+def pixel_area(
+    graph: BoundaryGraph, area_m2: Callable[[RaggedPolygons], NDArray[np.float64]]
+) -> float:
+    """Area in m² of the smallest pixel of the last row."""
+    column = np.array([0, graph.width // 2, graph.width - 1])
+    pixel = shapely.box(column, graph.row - 1, column + 1, graph.row)
+    return float(area_m2(RaggedPolygons.from_shapely(pixel)).min())
 
 
 def _longest(

@@ -10,10 +10,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
+from geoconvlora.errors import ConfigError
 from geoconvlora.vector.classes import wanted_ids
 from geoconvlora.vector.features import FeatureTable, Origin
+from geoconvlora.vector.gaps import GapCloser
 from geoconvlora.vector.holes import Holes
 from geoconvlora.vector.instances import InstanceStream, ObjectRows
+from geoconvlora.vector.neighbours import Neighbours
 from geoconvlora.vector.options import PolygonOptions
 from geoconvlora.vector.parts import NOTHING
 from geoconvlora.vector.regions import BLOCK_ROWS, Regions, RegionTracer
@@ -38,7 +41,8 @@ class MapPolygons:
         extent: Rows and columns to which the grid's last, partial ones reach; None: whole ones.
 
     Raises:
-        ConfigError: ``options.classes`` names a class that is not there.
+        ConfigError: ``options.classes`` names a class that is not there, or gaps are to be closed
+            between classes.
         SceneError: The grid has no CRS.
 
     Example:
@@ -79,21 +83,39 @@ class MapPolygons:
         minimum = options.min_area_m2
         if minimum is None:
             minimum = 0.0 if rule is None else rule.min_area_m2
+        least = 0.0 if rule is None else rule.min_extent
         self._table = FeatureTable(
             geobox,
             Origin(scene, date, model, model_sha256),
             min_area_m2=minimum,
-            min_confidence=0.0 if rule is None else rule.min_extent,
+            min_confidence=least,
+            neighbours=options.neighbours,
         )
         limit = options.fill_holes_m2
         give = options.min_area_to == "neighbour" and minimum > 0
         self._tracer = RegionTracer(
             geobox.width,
             simplify_px=options.simplify_px,
+            smooth_px=options.smooth_px,
             holes=Holes(limit, self._table.areas) if limit else None,
             slivers=Slivers(minimum, self._table.areas) if give else None,
+            neighbours=Neighbours(
+                self._table.areas,
+                min_area_m2=minimum,
+                min_weight=least,
+                renames=rule is not None,
+            )
+            if options.neighbours
+            else None,
             block_rows=block_rows,
             extent=extent,
+        )
+        if options.close_gaps_px and rule is None:
+            raise ConfigError(
+                f"close_gaps_px is for objects, and model '{model}' maps classes: leave it out"
+            )
+        self._gaps = (
+            GapCloser(geobox.width, options.close_gaps_px) if options.close_gaps_px else None
         )
         self._objects = (
             None if rule is None else InstanceStream(geobox.width, rule, block_rows=block_rows)
@@ -130,13 +152,19 @@ class MapPolygons:
     def finish_table(self) -> pa.Table:
         """Do as :meth:`finish`, but give an Arrow table."""
         done = [] if self._objects is None else self._trace(self._objects.finish())
+        if self._gaps is not None:
+            done.append(self._tracer.feed(*self._gaps.finish()))
         return self._rows([*done, self._tracer.finish()])
 
     def _trace(self, blocks: Iterable[ObjectRows]) -> list[Regions]:
         done = []
         for block in blocks:
             self._tracer.relabel(block.former, block.current)
-            done.append(self._tracer.feed(block.labels, block.extent))
+            rows = block.labels, block.extent
+            if self._gaps is not None:
+                self._gaps.relabel(block.former, block.current)
+                rows = self._gaps.feed(*rows)
+            done.append(self._tracer.feed(*rows))
         return done
 
     def _rows(self, regions: list[Regions]) -> pa.Table:

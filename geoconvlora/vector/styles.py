@@ -14,6 +14,9 @@ PALETTE = (
 """Okabe and Ito's colours, which people with any colour vision can tell apart; for classes that
 have none of their own."""
 
+MAX_STYLED = 4096
+"""Layers of more classes get no style: nobody could read it, and it takes long to make."""
+
 _OPACITY = 160
 _DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 

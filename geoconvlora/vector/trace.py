@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from geoconvlora.vector import arcs as graph
 from geoconvlora.vector.assemble import assemble
-from geoconvlora.vector.parts import NOTHING, Ids
+from geoconvlora.vector.parts import NOTHING, Ids, renamed
 from geoconvlora.vector.ragged import RaggedPolygons
 from geoconvlora.vector.settle import (
     ADOPTED,
@@ -26,6 +26,7 @@ from geoconvlora.vector.settle import (
     drop_arcs,
     settle,
 )
+from geoconvlora.vector.smooth import CORNER_POINTS
 
 _STRIPE_BITS = 2**29
 _STRIPE_ROWS = 8192
@@ -48,15 +49,22 @@ class BoundaryGraph:
     Args:
         width: Columns of the raster.
         simplify_px: See :class:`geoconvlora.vector.PolygonOptions`.
+        smooth_px: Likewise.
         extent: Rows and columns to which the last ones reach, where they are only partly there.
     """
 
     def __init__(
-        self, width: int, *, simplify_px: float, extent: tuple[float, float] | None = None
+        self,
+        width: int,
+        *,
+        simplify_px: float,
+        smooth_px: float = 0.0,
+        extent: tuple[float, float] | None = None,
     ) -> None:
         self._limit = 2 * simplify_px**2 if simplify_px else -1.0
         self._end_y, self._end_x = extent or (np.inf, np.inf)
-        stripe = stripe_rows(width) if simplify_px else 0
+        self._reach = smooth_px
+        stripe = stripe_rows(width) if simplify_px or smooth_px else 0
         columns = width + 1
         self._front = np.full(columns, graph.OUTSIDE, np.int64)
         self._components = np.zeros(columns, np.int32)
@@ -78,6 +86,7 @@ class BoundaryGraph:
         self._least = np.full(2 * columns, np.inf)
         self._arcs = np.empty((0, ARC_FIELDS), np.int32)
         self._points = np.empty((0, 2), np.int32)
+        self._cuts = np.empty(0, np.uint8)
         self._count = 0
 
     @property
@@ -126,7 +135,10 @@ class BoundaryGraph:
         return self._filled[: self._state[graph.COMPONENTS]]
 
     def feed(self, labels: NDArray[np.integer[Any]], weights: NDArray[np.float32] | None) -> None:
-        """Take rows ``(h, W)``; weights may be left out, then none are summed."""
+        """Take rows ``(h, W)``; weights may be left out, then none are summed.
+
+        A pixel whose weight is NaN counts as taken in, like one of a hole.
+        """
         rows = max(1, _CHUNK_PIXELS // len(self._front))
         buffer = np.empty((min(rows, len(labels)), len(self._front)), np.int64)
         buffer[:, -1] = graph.OUTSIDE
@@ -222,16 +234,9 @@ class BoundaryGraph:
 
     def rename(self, old: Ids, new: Ids) -> None:
         """Give labels other names; neighbours that now have one name become one component."""
-        order = np.argsort(old)
-        old, new = old[order], new[order]
-
-        def renamed(labels: Ids) -> Ids:
-            at = np.minimum(np.searchsorted(old, labels), len(old) - 1)
-            return np.where(old[at] == labels, new[at], labels)
-
         self.resolve()
-        self._front = renamed(self._front)
-        self.labels[:] = renamed(self.labels)
+        self._front = renamed(self._front, old, new)
+        self.labels[:] = renamed(self.labels, old, new)
         self.unite_equals(np.zeros(len(self.parent), bool))
 
     def unite_equals(self, apart: NDArray[np.bool_]) -> None:
@@ -253,6 +258,8 @@ class BoundaryGraph:
         sides = self.sides()
         uses = ((region_of[sides] >= 0) & (sides[:, :1] != sides[:, 1:])).sum(axis=1)
         size = self._arcs[: self._count, COUNT].astype(np.int64)
+        if self._reach:
+            size *= CORNER_POINTS
         xy = np.empty((int((uses * size).sum()), 2))
         rings = np.zeros(int(uses.sum()) + 1, np.int64)
         parts = np.zeros(len(roots) + 1, np.int64)
@@ -260,9 +267,11 @@ class BoundaryGraph:
             self._arcs,
             self._count,
             self._points,
+            self._cuts,
             self._nodes,
             sides,
             region_of,
+            self._reach,
             self._end_x,
             self._end_y,
             xy,
@@ -291,6 +300,7 @@ class BoundaryGraph:
             self._arcs,
             self._count,
             self._points,
+            self._cuts,
             self._nodes,
             self.parent,
             alive,
@@ -380,6 +390,7 @@ class BoundaryGraph:
         needed = used + int(self._state[graph.LIVE_VERTICES]) + chains
         if len(self._points) < needed:
             self._points = _enlarged(self._points, needed + needed // 2)
+            self._cuts = _enlarged(self._cuts, len(self._points))
         if len(self._arcs) < self._count + chains:
             self._arcs = _enlarged(self._arcs, (self._count + chains) * 3 // 2)
         self._count = settle(
@@ -390,9 +401,11 @@ class BoundaryGraph:
             self._live,
             self._arcs,
             self._points,
+            self._cuts,
             self._count,
             self._state,
             self._limit,
+            self._reach,
             self._end_x,
             self._end_y,
         )

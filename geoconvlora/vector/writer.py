@@ -22,9 +22,9 @@ from geoconvlora.naming import check_name_length
 from geoconvlora.scenes.environment import vector_environment
 from geoconvlora.vector import fiboa as field_boundaries
 from geoconvlora.vector.geopackage import copy_of, find_layer
-from geoconvlora.vector.schema import BBOX, GEOMETRY, SCHEMA, to_table
+from geoconvlora.vector.schema import BBOX, GEOMETRY, schema_of, to_table
 from geoconvlora.vector.sinks import GdalSink, ParquetSink, Sink
-from geoconvlora.vector.styles import add_default_style, qml
+from geoconvlora.vector.styles import MAX_STYLED, add_default_style, qml
 
 SUFFIXES = (".gpkg", ".fgb", ".parquet", ".geojson")
 
@@ -102,6 +102,7 @@ class PolygonWriter:
         instances: The polygons are objects, not regions of classes.
         colors: ``#rrggbb`` by class name, for the style.
         fiboa: Use the column names of :mod:`geoconvlora.vector.fiboa`.
+        neighbours: The polygons have a column of neighbours.
 
     Raises:
         OutputError: The file cannot be written; then nothing is left of it.
@@ -123,13 +124,15 @@ class PolygonWriter:
         instances: bool = True,
         colors: Mapping[str, str] | None = None,
         fiboa: bool = False,
+        neighbours: bool = False,
     ) -> None:
         self.path = check_target(path, overwrite=overwrite, append=append)
         self.layer = layer
         self.count = 0
         self._crs = pyproj.CRS(crs)
         self._fiboa = fiboa
-        self._schema = field_boundaries.SCHEMA if fiboa else SCHEMA
+        columns = field_boundaries.schema_of if fiboa else schema_of
+        self._schema = columns(neighbours=neighbours)
         self._colors = dict(colors or {})
         self._classes = dict.fromkeys(self._colors)
         self._metadata = {
@@ -143,7 +146,7 @@ class PolygonWriter:
         self._into = append and self.path.exists()
         self._keep_rows = self._into and not overwrite
         self._first_id = 0
-        self._waiting = SCHEMA.empty_table()
+        self._waiting = schema_of(neighbours=neighbours).empty_table()
         self._sink: Sink | None = None
         # GDAL's settings are the whole process's: here, where writers are nested, and not in the
         # threads that write, which end in any order.
@@ -164,8 +167,7 @@ class PolygonWriter:
 
         Args:
             polygons: An Arrow table with the columns of
-                :data:`geoconvlora.vector.schema.SCHEMA`, or a GeoDataFrame with those of
-                ``COLUMNS``.
+                :func:`geoconvlora.vector.schema.schema_of`, or a GeoDataFrame with them.
         """
         if not len(polygons):
             return
@@ -236,7 +238,9 @@ class PolygonWriter:
             table = self._waiting.slice(0, _BATCH_ROWS)
             self._waiting = self._waiting.slice(_BATCH_ROWS)
             if self._first_id:
-                table = table.set_column(0, SCHEMA.field("id"), pc.add(table["id"], self._first_id))
+                table = table.set_column(
+                    0, table.schema.field("id"), pc.add(table["id"], self._first_id)
+                )
             if self._fiboa:
                 table = field_boundaries.as_fiboa(table)
             with self._mended():
@@ -246,7 +250,8 @@ class PolygonWriter:
         assert self._sink is not None, "used as a context manager"
         self._sink.close()
         self._sink = None
-        if self._suffix == ".gpkg" and not self._keep_rows:
+        few = self._fiboa or len(self._classes) <= MAX_STYLED
+        if self._suffix == ".gpkg" and not self._keep_rows and few:
             column = "determination_method" if self._fiboa else "class"
             shown = ["auto-imagery"] if self._fiboa else [str(name) for name in self._classes]
             add_default_style(self._draft, self.layer, qml(column, shown, self._colors))

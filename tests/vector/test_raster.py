@@ -6,11 +6,13 @@ import sys
 
 import geopandas as gpd
 import numpy as np
+import pyogrio
 import pytest
 import rasterio
 import shapely
 import typer
 from affine import Affine
+from geopandas.testing import assert_geodataframe_equal
 from rasterio.errors import NotGeoreferencedWarning
 from skimage.measure import label
 from typer.testing import CliRunner
@@ -196,7 +198,7 @@ def test_a_damaged_raster_is_named_even_beside_probabilities(write_raster, tmp_p
     probs = write_raster(noise.astype(np.float32), "probs.tif")
     whole = path.read_bytes()
     path.write_bytes(whole[:5000] + bytes(5000) + whole[10_000:])
-    with pytest.raises(SceneError, match=r"map\.tif cannot be read at rows 0 to 511"):
+    with pytest.raises(SceneError, match=r"map\.tif cannot be read at rows 0 to 519"):
         polygonize(path, tmp_path / "o.gpkg", probs=probs)
 
 
@@ -266,3 +268,21 @@ def test_damage_is_told_in_gdals_words(write_raster, tmp_path):
     with pytest.raises(SceneError) as caught:
         polygonize(path, tmp_path / "o.gpkg")
     assert "See previous exception" not in str(caught.value)
+
+
+def test_so_many_classes_are_taken_for_objects_aloud_and_get_no_style(tmp_path, write_raster):
+    values = np.arange(5000, dtype=np.int32).reshape(50, 100)
+    path = write_raster(values)
+    with pytest.warns(UserWarning, match="more than 4,096 values.*--instances"):
+        polygonize(path, tmp_path / "p.gpkg", options=STEPS)
+    assert len(pyogrio.list_layers(tmp_path / "p.gpkg")) == 1
+
+
+@pytest.mark.parametrize("block", [16, 48, 256])
+def test_rows_are_read_right_however_they_are_stored(write_raster, utm_grid, monkeypatch, block):
+    monkeypatch.setattr("geoconvlora.vector.raster._READ_PIXELS", 20 * 64)
+    values = np.random.default_rng(0).integers(0, 3, (130, 64)).astype(np.uint8)
+    stored = {"tiled": True, "blockxsize": block, "blockysize": block}
+    path = write_raster(values, "array.tif", nodata=2, compress="deflate", **stored)
+    expected = polygonize(values, geobox=utm_grid(130, 64), nodata=2, options=STEPS)
+    assert_geodataframe_equal(polygonize(path, options=STEPS), expected)
