@@ -126,6 +126,13 @@ def predict(
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Processes that map at the same time.")
     ] = 1,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            "--dask",
+            help="Map on a cluster: its scheduler's address, or its scheduler file (.json).",
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -176,6 +183,7 @@ def predict(
             uncertainty=uncertainty,
             resume=resume,
             workers=workers,
+            dask=dask,
             device=device,
             polygons=polygon_options(simplify, min_area, min_area_to, fill_holes, classes),
             joining=Joining(

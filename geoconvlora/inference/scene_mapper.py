@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geoconvlora.inference.blending import Blend
+from geoconvlora.inference.cluster import Cluster
 from geoconvlora.inference.map_source import MapSource
 from geoconvlora.inference.map_store import MapStore, open_store
 from geoconvlora.inference.outputs import OutputPlan
@@ -100,7 +101,17 @@ class SceneMapper:
         nothing = OutputPlan((), (), None)
         return settings_of(task, self.model, nothing, PolygonOptions(), "float32")
 
-    def map(self, task: MapTask, store: Path, *, progress: bool) -> None:
+    def begin(self, task: MapTask, store: Path, cluster: Cluster) -> None:
+        """Have a cluster begin with a scene when those before are done."""
+        from geoconvlora.inference.running import missing_rows
+
+        strips = store.with_suffix("")
+        strips.mkdir(exist_ok=True)
+        cluster.promise(task, missing_rows(task, strips), strips)
+
+    def map(
+        self, task: MapTask, store: Path, cluster: Cluster | None = None, *, progress: bool
+    ) -> None:
         """Write a scene's map to a store, which appears when it is complete.
 
         Strips wait in a folder beside it; those that are there already are not made again.
@@ -115,7 +126,13 @@ class SceneMapper:
         grid = task.map_grid
         strips.mkdir(exist_ok=True)
         stream = scene_rows(
-            task, strips, self.model, self.base, device=self.device, workers=self.workers
+            task,
+            strips,
+            self.model,
+            self.base,
+            device=self.device,
+            workers=self.workers,
+            cluster=cluster,
         )
         with (
             MapStore(draft, grid.geobox, task.classes) as kept,

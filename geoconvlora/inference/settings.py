@@ -50,7 +50,7 @@ def settings_of(
     return {
         "geoconvlora": __version__,
         "torch": version("torch"),
-        "model": _model_digest(model),
+        "model": model_digest(model),
         **task_settings,
         "outputs": ", ".join(path.name for path in plan.files),
         "probabilities": probs_dtype,
@@ -58,8 +58,12 @@ def settings_of(
     }
 
 
-def _model_digest(model: str | Path | Model) -> str:
-    """A file's says which base weights belong to it; a card may stand beside the file."""
+def model_digest(model: str | Path | Model) -> str:
+    """Return what a model is known by: its name, its card's digest and its tensors'.
+
+    Args:
+        model: A name, a file, which says which base weights belong to it, or a loaded model.
+    """
     if isinstance(model, (str, PathLike)):
         told = read_card(model)
         card = _short(told.model_dump_json().encode())

@@ -7,9 +7,9 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from geoconvlora.inference.cluster import cluster_of
 from geoconvlora.inference.joined_outputs import write_joined
 from geoconvlora.inference.joining import JoinedMaps
-from geoconvlora.inference.map_source import MapSource
 from geoconvlora.inference.merging import MergeName
 from geoconvlora.inference.mosaicking import FADE_PX, check_merging
 from geoconvlora.inference.outputs import OutputPlan
@@ -20,6 +20,7 @@ from geoconvlora.inference.result import PredictionResult
 from geoconvlora.inference.scene_mapper import SceneMapper
 from geoconvlora.inference.spool import Spool
 from geoconvlora.inference.target import choose_target
+from geoconvlora.inference.task import MapTask
 from geoconvlora.inference.warping import ResamplingName
 from geoconvlora.scenes import PredictionGrid
 from geoconvlora.scenes.grid import zoom_of
@@ -53,6 +54,7 @@ def predict_several(
     card: ModelCard,
     mapper: SceneMapper,
     *,
+    dask: str | None,
     joining: Joining,
     polygons: PolygonOptions,
     probs_dtype: FractionType,
@@ -110,23 +112,32 @@ def predict_several(
     }
     # Maps are joined in the order of their files, which must not be that of the arguments.
     ranks = {path: rank for rank, path in enumerate(sorted(paths))}
-    with Spool(plan.files, settings, resume=resume, overwrite=overwrite) as spool:
+    with (
+        Spool(plan.files, settings, resume=resume, overwrite=overwrite) as spool,
+        cluster_of(dask, spool.folder, mapper.model, mapper.base, device=mapper.device) as cluster,
+    ):
         from geoconvlora.inference.running import device_kind
 
-        spool.settle("device", device_kind(mapper.model, mapper.device))
-        sources: list[MapSource] = []
-        ready: SceneMapper | None = None
-        for path, scene, name in zip(paths, scenes, names, strict=True):
-            store = spool.folder / f"{ranks[path]:06}.tif"
+        spool.settle("device", device_kind(mapper.model, mapper.device, cluster))
+        stores = [spool.folder / f"{ranks[path]:06}.tif" for path in paths]
+        tasks: list[MapTask] = []
+        for scene, name, store in zip(scenes, names, stores, strict=True):
             with scene:
                 task = mapper.task(scene)
-                # As the model was named: a loaded one is described in another way.
                 for what, value in mapper.settings(task).items():
                     spool.settle(f"{what} of {name}", value)
-                if not store.exists():
-                    ready = ready or mapper.loaded()
-                    ready.map(task, store, progress=progress)
-            sources.append(mapper.read(store))
+            tasks.append(task)
+            if cluster is not None and not store.exists():
+                mapper.begin(task, store, cluster)
+        # Settings name the model as it was named: a loaded one is described in another way.
+        ready = mapper if cluster is not None else None
+        for task, store in zip(tasks, stores, strict=True):
+            if store.exists():
+                continue
+            ready = ready or mapper.loaded()
+            with task.scene:
+                ready.map(task, store, cluster, progress=progress)
+        sources = [mapper.read(store) for store in stores]
         joined = JoinedMaps(
             sources,
             fine,
