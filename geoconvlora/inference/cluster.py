@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import pickle
 import secrets
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from os import PathLike
@@ -167,7 +167,7 @@ class Cluster:
             for future in news.done:
                 future.result()
                 self._done.add(self._given.pop(future))
-        except (asyncio.CancelledError, OSError) as error:
+        except (CancelledError, OSError) as error:
             raise self._gone() from error
         except Exception as error:
             raise self._understood(error) from error
@@ -176,7 +176,6 @@ class Cluster:
     def _understood(self, error: Exception) -> Exception:
         """What is to be raised for an error that came from the cluster."""
         from distributed import KilledWorker
-        from distributed.client import FutureCancelledError
 
         if isinstance(error, KilledWorker):
             return WorkerError(
@@ -184,8 +183,6 @@ class Cluster:
                 f"({error.last_worker.address} last): is their memory too small? Start them with "
                 "fewer threads, or give a smaller --batch-size"
             )
-        if isinstance(error, FutureCancelledError):
-            return self._gone()
         if isinstance(error, (ImportError, AttributeError)):
             return ConfigError(
                 f"a worker at {self._address} cannot load geoconvlora or the model's code "
