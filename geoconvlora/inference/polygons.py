@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from geoconvlora.inference.rows import MapRows
 from geoconvlora.scenes import PredictionGrid, Window
+from geoconvlora.scenes.date import joint_date
 from geoconvlora.scenes.grid import crop
 from geoconvlora.vector import MapPolygons, PolygonOptions, PolygonWriter
 from geoconvlora.vector.features import Origin
@@ -62,6 +63,7 @@ class PolygonLayers:
         date: str = "",
         model_sha256: str = "",
         scenes_of: Callable[[NDArray[np.object_]], NDArray[np.object_]] | None = None,
+        dates: Mapping[str, str] | None = None,
         first_row: int = 0,
     ) -> None:
         """Check the options; files are made on entering.
@@ -75,6 +77,7 @@ class PolygonLayers:
             date: When the scene was taken; empty where nobody says.
             model_sha256: Of the model's file; empty where it is not known.
             scenes_of: Names the scenes of polygons, ``(n,)``.
+            dates: When each of those scenes was taken, as far as that is known.
             first_row: Where the map's first row is on the scene's grid. Polygons are worked on in
                 blocks at fixed rows of that, so that a part of a scene has the whole's polygons.
 
@@ -85,7 +88,7 @@ class PolygonLayers:
         self._paths, self._crs = paths, grid.geobox.crs
         origin = Origin(scene, date, card.name, model_sha256)
         self._metadata = origin.metadata()
-        self._scenes_of = scenes_of
+        self._scenes_of, self._dates = scenes_of, dates or {}
         self._colors = (
             {each.name: each.color for each in card.classes}
             if card.instances is None
@@ -158,12 +161,20 @@ class PolygonLayers:
             return
         if self._scenes_of is not None:
             shapes = shapely.from_wkb(polygons[GEOMETRY].to_numpy(zero_copy_only=False))
-            column = polygons.schema.get_field_index("scene")
-            scenes = pa.array(self._scenes_of(shapes), pa.string())
-            polygons = polygons.set_column(column, polygons.schema.field(column), scenes)
+            scenes = self._scenes_of(shapes)
+            polygons = _with(polygons, "scene", scenes.tolist())
+            polygons = _with(polygons, "date", [self._date_of(names) for names in scenes])
         self.count += len(polygons)
         by_class = polygons.group_by("class").aggregate([("area_m2", "sum")])
         for name, area_m2 in zip(*by_class.to_pydict().values(), strict=True):
             self.area_m2[name] = self.area_m2.get(name, 0.0) + area_m2
         for writer in self._writers:
             writer.write(polygons)
+
+    def _date_of(self, scenes: str) -> str | None:
+        return joint_date(self._dates.get(name, "") for name in scenes.split(",")) or None
+
+
+def _with(polygons: pa.Table, name: str, values: list[str | None]) -> pa.Table:
+    column = polygons.schema.get_field_index(name)
+    return polygons.set_column(column, polygons.schema.field(column), pa.array(values, pa.string()))

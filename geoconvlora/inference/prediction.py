@@ -23,6 +23,7 @@ from geoconvlora.inference.settings import settings_of
 from geoconvlora.inference.several import Joining, predict_several
 from geoconvlora.inference.sinks import MapSinks
 from geoconvlora.inference.spool import Spool
+from geoconvlora.inference.target_area import AskedArea
 from geoconvlora.inference.task import Augmentation, MapTask
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import PredictionGrid, Window, fit_normaliser, open_scene
@@ -96,7 +97,7 @@ def predict(
             outputs are as large as they are. Tiles are those of the whole scene, and see all of
             it, so what is inside is what it would be in the whole map.
         bounds: West, south, east and north of a box, likewise; with ``aoi``, what both share.
-        bounds_crs: The box's CRS; None: the scene's.
+        bounds_crs: The box's CRS; None: the scene's, or that of several scenes' map.
         probs_dtype: ``float32``, or ``uint8`` with the scale 0.004.
         uncertainty: Also write how far predictions of a pixel differ, those of overlapping tiles
             and of their views, stored as probabilities are; see
@@ -155,11 +156,8 @@ def predict(
     polygons = polygons or PolygonOptions()
     wanted = [band.name for band in card.bands]
     if len(paths) > 1:
-        if aoi is not None or bounds is not None or uncertainty is not None:
-            raise ConfigError(
-                "an area (aoi, bounds) and uncertainty belong to one scene: leave them out, and "
-                "cut the joined probabilities with geoconvlora mosaic --bounds"
-            )
+        if uncertainty is not None:
+            raise ConfigError("uncertainty belongs to one scene: leave it out with several")
         return predict_several(
             paths,
             plan,
@@ -179,6 +177,7 @@ def predict(
                 workers=workers,
             ),
             dask=dask,
+            area=AskedArea(aoi, bounds, bounds_crs),
             joining=joining or Joining(),
             polygons=polygons,
             probs_dtype=probs_dtype,
