@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import warnings
 from functools import partial
 from pathlib import Path
@@ -30,6 +32,28 @@ from geoconvlora.weights.card import Scaling
 ROOT = Path(__file__).parents[2]
 ODD = Path(os.environ.get("GEOCONVLORA_DATA", ROOT.parent / "shared" / "data")) / "odd"
 STEP = 1 / 65535
+#: Without a place on the ground (or, one, a palette); all others are mapped.
+REFUSED = {
+    "byte_rpc.tif",
+    "cielab.tif",
+    "int64_full_range.tif",
+    "minfloat.tif",
+    "miniswhite.tif",
+    "non_square_pixels.tif",
+    "quad-lzw-old-style.tif",
+    "rasterio_float_nan.tif",
+    "rasterio_rotated.tif",
+    "rgbsmall_cmyk.tif",
+    "riotiler_cog_cmap.tif",
+    "riotiler_cog_gcps_ovr.tif",
+    "sstgeo.tif",
+    "stats_nodata_neginf.tif",
+    "stefan_full_rgba.tif",
+    "test3_with_mask_1bit_and_ovr.tif",
+    "twoimages.tif",
+}
+if (ODD / "special" / "byte_inconsistent_georef.tif.aux.xml").exists():
+    REFUSED.add("byte_inconsistent_georef.tif")  # without the side file it is plain UTM
 #: Above this a file is left to the slow cases.
 MANY_PIXELS = 170_000
 
@@ -149,4 +173,41 @@ def test_odd_scene_is_mapped_as_by_a_plain_version_or_refused(path, tmp_path) ->
     np.testing.assert_array_equal(drawn, ids)
 
 
-REFUSED: set[str] = set()
+PREDICT_EACH = """
+import resource, sys, tempfile, warnings
+from pathlib import Path
+from test_odd_scenes import GeoConvLoRAError, Model, Scaling, make_card, predict, three_bands
+import torch
+
+model = Model(make_card(scaling=Scaling(scale=0.02)), torch.nn.Conv2d(3, 3, 5, padding=2))
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (2 << 30), used + (2 << 30)))
+warnings.simplefilter("error")
+for path in sys.argv[1:]:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            predict(path, Path(folder) / "c.tif", model=model, bands=(1, 1, 1))
+        except GeoConvLoRAError as error:
+            assert path in str(error) and "\\n" not in str(error), error
+            assert list(Path(folder).iterdir()) == []
+            print("refused", Path(path).name, flush=True)
+        else:
+            print("mapped", Path(path).name, flush=True)
+"""
+
+
+def test_hostile_scenes_are_each_one_error_in_little_memory() -> None:
+    hostile = files("hostile")
+    done = subprocess.run(
+        [sys.executable, "-c", PREDICT_EACH, *map(str, hostile)],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), str(ROOT)]),
+        },
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == [word for path in hostile for word in ("refused", path.name)]
