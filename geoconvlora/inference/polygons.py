@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
@@ -17,11 +16,12 @@ from geoconvlora.inference.rows import MapRows
 from geoconvlora.scenes import PredictionGrid, Window
 from geoconvlora.scenes.date import joint_date
 from geoconvlora.scenes.grid import crop
-from geoconvlora.vector import MapPolygons, PolygonOptions, PolygonWriter
-from geoconvlora.vector.features import Origin
-from geoconvlora.vector.regions import BLOCK_ROWS
-from geoconvlora.vector.schema import GEOMETRY
 from geoconvlora.weights.card import ClassInfo, InstanceRule
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from geoconvlora.vector import MapPolygons, PolygonOptions, PolygonWriter
 
 
 class Legend(Protocol):
@@ -45,7 +45,10 @@ _ABOVE_ROWS = 64
 
 
 class PolygonLayers:
-    """Polygons of one map in any number of files; a context manager, and idle without files."""
+    """Polygons of one map in any number of files; a context manager.
+
+    Without files it is idle, and does not load the engine.
+    """
 
     count: int
     """Polygons written so far."""
@@ -86,6 +89,14 @@ class PolygonLayers:
         """
         self.count, self.area_m2 = 0, {}
         self._paths, self._crs = paths, grid.geobox.crs
+        self._writers: list[PolygonWriter] = []
+        self._stack = ExitStack()
+        if not paths:
+            return
+        from geoconvlora.vector import MapPolygons
+        from geoconvlora.vector.features import Origin
+        from geoconvlora.vector.regions import BLOCK_ROWS
+
         origin = Origin(scene, date, card.name, model_sha256)
         self._metadata = origin.metadata()
         self._scenes_of, self._dates = scenes_of, dates or {}
@@ -97,7 +108,7 @@ class PolygonLayers:
         self._instances = card.instances is not None
         above = first_row % BLOCK_ROWS
         self._above = (len(card.classes), above, grid.width)
-        self._polygons = MapPolygons(
+        self._polygons: MapPolygons = MapPolygons(
             geobox=crop(grid.geobox, Window(-above, 0, above + grid.height, grid.width)),
             extent=(above + grid.extent[0], grid.extent[1]),
             classes=card.classes,
@@ -108,8 +119,6 @@ class PolygonLayers:
             model_sha256=model_sha256,
             date=date,
         )
-        self._writers: list[PolygonWriter] = []
-        self._stack = ExitStack()
 
     def feed(self, rows: MapRows) -> None:
         """Trace rows of the prediction grid, and write the polygons that they complete."""
@@ -129,6 +138,10 @@ class PolygonLayers:
             self._write(self._polygons.finish_table())
 
     def __enter__(self) -> PolygonLayers:
+        if not self._paths:
+            return self
+        from geoconvlora.vector import PolygonWriter
+
         # What may be replaced was settled when the outputs were planned, hence overwrite=True.
         with ExitStack() as opening:
             self._writers = [
@@ -160,6 +173,8 @@ class PolygonLayers:
         if not len(polygons):
             return
         if self._scenes_of is not None:
+            from geoconvlora.vector.schema import GEOMETRY
+
             shapes = shapely.from_wkb(polygons[GEOMETRY].to_numpy(zero_copy_only=False))
             scenes = self._scenes_of(shapes)
             polygons = _with(polygons, "scene", scenes.tolist())
@@ -176,5 +191,7 @@ class PolygonLayers:
 
 
 def _with(polygons: pa.Table, name: str, values: list[str | None]) -> pa.Table:
+    import pyarrow as pa
+
     column = polygons.schema.get_field_index(name)
     return polygons.set_column(column, polygons.schema.field(column), pa.array(values, pa.string()))

@@ -1,10 +1,19 @@
-"""From labels and probabilities to polygons: traced, simplified together, measured, written."""
+"""From labels and probabilities to polygons: traced, simplified together, measured, written.
 
-from geoconvlora.vector.measure import Ruler
-from geoconvlora.vector.options import PolygonOptions
-from geoconvlora.vector.raster import PolygonizeResult, polygonize
-from geoconvlora.vector.stream import MapPolygons
-from geoconvlora.vector.writer import PolygonWriter, check_target
+The engine is loaded when it is used: maps without polygons need neither numba nor geopandas.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from geoconvlora.vector.measure import Ruler
+    from geoconvlora.vector.options import PolygonOptions
+    from geoconvlora.vector.raster import PolygonizeResult, polygonize
+    from geoconvlora.vector.stream import MapPolygons
+    from geoconvlora.vector.writer import PolygonWriter, check_target
 
 __all__ = [
     "MapPolygons",
@@ -15,3 +24,19 @@ __all__ = [
     "check_target",
     "polygonize",
 ]
+
+_MODULES = {
+    "MapPolygons": "stream",
+    "PolygonOptions": "options",
+    "PolygonWriter": "writer",
+    "PolygonizeResult": "raster",
+    "Ruler": "measure",
+    "check_target": "writer",
+    "polygonize": "raster",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return getattr(import_module(f"geoconvlora.vector.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
