@@ -129,6 +129,13 @@ def predict(
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Processes that map at the same time.")
     ] = 1,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            "--dask",
+            help="Map on a cluster: its scheduler's address, or its scheduler file (.json).",
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option(
@@ -182,6 +189,7 @@ def predict(
             uncertainty=uncertainty,
             resume=resume,
             workers=workers,
+            dask=dask,
             device=device,
             polygons=polygon_options(
                 simplify, smooth, min_area, min_area_to, fill_holes, classes, neighbours, close_gaps

@@ -13,6 +13,7 @@ from geoconvlora.inference.rows import MapRows
 from geoconvlora.inference.target import Target
 from geoconvlora.inference.warping import ResamplingName, WarpedMap
 from geoconvlora.scenes import Window
+from geoconvlora.scenes.area import Area
 
 #: Rows and columns that are warped at once, at fixed places of the target's endless grid.
 BLOCK = (256, 2048)
@@ -35,6 +36,7 @@ class JoinedMaps:
         resampling: ResamplingName,
         fade_px: float,
         names: Sequence[str] | None = None,
+        area: Area | None = None,
     ) -> None:
         """Find out where the maps lie.
 
@@ -45,8 +47,9 @@ class JoinedMaps:
             resampling: Between their pixels.
             fade_px: Target pixels over which each fades.
             names: Of the maps; None: their files'.
+            area: The part of the target that is asked for; None: all.
         """
-        self._target, self._rule = target, RULES[merge]
+        self._target, self._rule, self._area = target, RULES[merge], area
         self._classes = len(sources[0].classes)
         self._maps = [
             WarpedMap(source, target, resampling=resampling, fade_px=fade_px) for source in sources
@@ -90,6 +93,9 @@ class JoinedMaps:
                 merged.probabilities[:, *there],
                 merged.valid[there],
             )
+        if self._area is not None:
+            valid &= self._area.mask(band)
+            probabilities *= valid
         return MapRows(band.row - self._target.window.row, probabilities, valid)
 
     def _note(self, block: Window, merged: Merged) -> None:

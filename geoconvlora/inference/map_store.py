@@ -28,18 +28,23 @@ class MapStore:
     It is made to be read again soon: in strips, hardly compressed, NaN where invalid.
     """
 
-    def __init__(self, path: Path, geobox: GeoBox, classes: int) -> None:
+    def __init__(
+        self, path: Path, geobox: GeoBox, classes: int, *, row: int = 0, column: int = 0
+    ) -> None:
         """Create the file.
 
         Args:
             path: The file.
             geobox: Its grid.
             classes: K.
+            row: The grid's row that is fed first; nothing is known of those before.
+            column: The column that rows begin at.
 
         Raises:
             OutputError: It cannot be written.
         """
         self._path = path
+        self._row, self._column = row, column
         assert geobox.crs is not None
         try:
             with raster_environment():
@@ -60,6 +65,7 @@ class MapStore:
                     zlevel=1,
                     predictor=3,
                     BIGTIFF="IF_SAFER",
+                    SPARSE_OK="TRUE",
                 )
         except RASTER_FAULTS as fault:
             raise self._unwritten(fault) from fault
@@ -71,7 +77,9 @@ class MapStore:
             OutputError: The disk is full, for instance.
         """
         stored = np.where(rows.valid, rows.probabilities, np.float32(np.nan))
-        window = RasterioWindow(0, rows.row, stored.shape[2], stored.shape[1])
+        window = RasterioWindow(
+            self._column, self._row + rows.row, stored.shape[2], stored.shape[1]
+        )
         try:
             with raster_environment():
                 self._dataset.write(stored, window=window)

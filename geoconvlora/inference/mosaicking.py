@@ -22,6 +22,7 @@ from geoconvlora.inference.polygons import PolygonLayers
 from geoconvlora.inference.target import Bounds, choose_target
 from geoconvlora.inference.warping import ResamplingName
 from geoconvlora.scenes import PredictionGrid
+from geoconvlora.scenes.date import joint_date
 from geoconvlora.scenes.ground import ground_sampling_distance
 from geoconvlora.scenes.inputs import raster_names
 from geoconvlora.vector import PolygonOptions
@@ -136,12 +137,15 @@ def mosaic(
         resampling = "bilinear" if sources[0].kind == "probabilities" else "nearest"
     joined = JoinedMaps(sources, target, merge=merge, resampling=resampling, fade_px=fade_px)
     grid = PredictionGrid.zoomed(target.geobox)
+    dates = {name: each.scene.date for name, each in zip(joined.names, sources, strict=True)}
     layers = PolygonLayers(
         plan.polygons,
         grid,
         legend,
         polygons or PolygonOptions(),
         scene=",".join(sorted(joined.names)),
+        date=joint_date(dates.values()),
+        dates=dates,
         first_row=target.window.row,
         scenes_of=joined.provenance.scenes_of,
     )

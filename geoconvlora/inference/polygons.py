@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
 from geoconvlora.inference.rows import MapRows
 from geoconvlora.scenes import PredictionGrid, Window
+from geoconvlora.scenes.date import joint_date
 from geoconvlora.scenes.grid import crop
-from geoconvlora.vector import MapPolygons, PolygonOptions, PolygonWriter
-from geoconvlora.vector.features import Origin
-from geoconvlora.vector.regions import BLOCK_ROWS
-from geoconvlora.vector.schema import GEOMETRY
 from geoconvlora.weights.card import ClassInfo, InstanceRule
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from geoconvlora.vector import MapPolygons, PolygonOptions, PolygonWriter
 
 
 class Legend(Protocol):
@@ -44,7 +45,10 @@ _ABOVE_ROWS = 64
 
 
 class PolygonLayers:
-    """Polygons of one map in any number of files; a context manager, and idle without files."""
+    """Polygons of one map in any number of files; a context manager.
+
+    Without files it is idle, and does not load the engine.
+    """
 
     count: int
     """Polygons written so far."""
@@ -62,6 +66,7 @@ class PolygonLayers:
         date: str = "",
         model_sha256: str = "",
         scenes_of: Callable[[NDArray[np.object_]], NDArray[np.object_]] | None = None,
+        dates: Mapping[str, str] | None = None,
         first_row: int = 0,
     ) -> None:
         """Check the options; files are made on entering.
@@ -75,6 +80,7 @@ class PolygonLayers:
             date: When the scene was taken; empty where nobody says.
             model_sha256: Of the model's file; empty where it is not known.
             scenes_of: Names the scenes of polygons, ``(n,)``.
+            dates: When each of those scenes was taken, as far as that is known.
             first_row: Where the map's first row is on the scene's grid. Polygons are worked on in
                 blocks at fixed rows of that, so that a part of a scene has the whole's polygons.
 
@@ -84,9 +90,17 @@ class PolygonLayers:
         self.count, self.area_m2 = 0, {}
         self._paths, self._crs = paths, grid.geobox.crs
         self._neighbours = options.neighbours
+        self._writers: list[PolygonWriter] = []
+        self._stack = ExitStack()
+        if not paths:
+            return
+        from geoconvlora.vector import MapPolygons
+        from geoconvlora.vector.features import Origin
+        from geoconvlora.vector.regions import BLOCK_ROWS
+
         origin = Origin(scene, date, card.name, model_sha256)
         self._metadata = origin.metadata()
-        self._scenes_of = scenes_of
+        self._scenes_of, self._dates = scenes_of, dates or {}
         self._colors = (
             {each.name: each.color for each in card.classes}
             if card.instances is None
@@ -95,7 +109,7 @@ class PolygonLayers:
         self._instances = card.instances is not None
         above = first_row % BLOCK_ROWS
         self._above = (len(card.classes), above, grid.width)
-        self._polygons = MapPolygons(
+        self._polygons: MapPolygons = MapPolygons(
             geobox=crop(grid.geobox, Window(-above, 0, above + grid.height, grid.width)),
             extent=(above + grid.extent[0], grid.extent[1]),
             classes=card.classes,
@@ -106,8 +120,6 @@ class PolygonLayers:
             model_sha256=model_sha256,
             date=date,
         )
-        self._writers: list[PolygonWriter] = []
-        self._stack = ExitStack()
 
     def feed(self, rows: MapRows) -> None:
         """Trace rows of the prediction grid, and write the polygons that they complete."""
@@ -127,6 +139,10 @@ class PolygonLayers:
             self._write(self._polygons.finish_table())
 
     def __enter__(self) -> PolygonLayers:
+        if not self._paths:
+            return self
+        from geoconvlora.vector import PolygonWriter
+
         # What may be replaced was settled when the outputs were planned, hence overwrite=True.
         with ExitStack() as opening:
             self._writers = [
@@ -159,13 +175,25 @@ class PolygonLayers:
         if not len(polygons):
             return
         if self._scenes_of is not None:
+            from geoconvlora.vector.schema import GEOMETRY
+
             shapes = shapely.from_wkb(polygons[GEOMETRY].to_numpy(zero_copy_only=False))
-            column = polygons.schema.get_field_index("scene")
-            scenes = pa.array(self._scenes_of(shapes), pa.string())
-            polygons = polygons.set_column(column, polygons.schema.field(column), scenes)
+            scenes = self._scenes_of(shapes)
+            polygons = _with(polygons, "scene", scenes.tolist())
+            polygons = _with(polygons, "date", [self._date_of(names) for names in scenes])
         self.count += len(polygons)
         by_class = polygons.group_by("class").aggregate([("area_m2", "sum")])
         for name, area_m2 in zip(*by_class.to_pydict().values(), strict=True):
             self.area_m2[name] = self.area_m2.get(name, 0.0) + area_m2
         for writer in self._writers:
             writer.write(polygons)
+
+    def _date_of(self, scenes: str) -> str | None:
+        return joint_date(self._dates.get(name, "") for name in scenes.split(",")) or None
+
+
+def _with(polygons: pa.Table, name: str, values: list[str | None]) -> pa.Table:
+    import pyarrow as pa
+
+    column = polygons.schema.get_field_index(name)
+    return polygons.set_column(column, polygons.schema.field(column), pa.array(values, pa.string()))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, get_args
 
 from geoconvlora.errors import ConfigError
 from geoconvlora.inference.blending import Blend
+from geoconvlora.inference.cluster import cluster_of
 from geoconvlora.inference.outputs import plan_outputs
 from geoconvlora.inference.polygons import PolygonLayers
 from geoconvlora.inference.progress import progress_of
@@ -22,6 +23,7 @@ from geoconvlora.inference.settings import settings_of
 from geoconvlora.inference.several import Joining, predict_several
 from geoconvlora.inference.sinks import MapSinks
 from geoconvlora.inference.spool import Spool
+from geoconvlora.inference.target_area import AskedArea
 from geoconvlora.inference.task import Augmentation, MapTask
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import PredictionGrid, Window, fit_normaliser, open_scene
@@ -56,6 +58,7 @@ def predict(
     uncertainty: str | Path | None = None,
     resume: bool = False,
     workers: int = 1,
+    dask: str | None = None,
     device: str = "auto",
     polygons: PolygonOptions | None = None,
     overwrite: bool = False,
@@ -94,7 +97,7 @@ def predict(
             outputs are as large as they are. Tiles are those of the whole scene, and see all of
             it, so what is inside is what it would be in the whole map.
         bounds: West, south, east and north of a box, likewise; with ``aoi``, what both share.
-        bounds_crs: The box's CRS; None: the scene's.
+        bounds_crs: The box's CRS; None: the scene's, or that of several scenes' map.
         probs_dtype: ``float32``, or ``uint8`` with the scale 0.004.
         uncertainty: Also write how far predictions of a pixel differ, those of overlapping tiles
             and of their views, stored as probabilities are; see
@@ -103,6 +106,9 @@ def predict(
             finished after an error or Ctrl-C. The result has the same bytes as an unbroken run.
         workers: Processes that map at the same time; the result does not depend on it. A script
             that asks for several must have an ``if __name__ == "__main__":``.
+        dask: Address of a dask.distributed scheduler, or its scheduler file: its workers map, and
+            this process joins and writes. They must see the scenes and the folder of the outputs
+            under the same paths. The result does not depend on it.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; ``auto`` leaves a loaded model
             where it is.
         polygons: Simplification, smallest area, holes and classes of polygons.
@@ -122,7 +128,9 @@ def predict(
         ModelFileError: The model is damaged or for other base weights.
         WeightsError: The base weights are not there.
         OutputError: An output exists, has an unknown suffix, or cannot be written.
-        ConfigError: An argument cannot work, or the run to resume was another one.
+        ConfigError: An argument cannot work, the run to resume was another one, or a cluster's
+            worker cannot take part.
+        WorkerError: Workers died again and again.
 
     Warns:
         UserWarning: The scene has no valid pixel, or a pixel size that the model does not know.
@@ -138,6 +146,8 @@ def predict(
     for name, value in (("batch size", batch_size), ("workers", workers), ("band_rows", band_rows)):
         if value is not None and value < 1:
             raise ConfigError(f"{name} {value} is less than 1")
+    if dask is not None and workers > 1:
+        raise ConfigError("workers and dask are two ways of one thing: give one of them")
     _check_choices(blend=blend, tta=tta, probs_dtype=probs_dtype)
     plan = plan_outputs(
         out, probs, uncertainty=uncertainty, inputs=paths, overwrite=overwrite, resume=resume
@@ -146,11 +156,8 @@ def predict(
     polygons = polygons or PolygonOptions()
     wanted = [band.name for band in card.bands]
     if len(paths) > 1:
-        if aoi is not None or bounds is not None or uncertainty is not None:
-            raise ConfigError(
-                "an area (aoi, bounds) and uncertainty belong to one scene: leave them out, and "
-                "cut the joined probabilities with geoconvlora mosaic --bounds"
-            )
+        if uncertainty is not None:
+            raise ConfigError("uncertainty belongs to one scene: leave it out with several")
         return predict_several(
             paths,
             plan,
@@ -169,6 +176,8 @@ def predict(
                 device=device,
                 workers=workers,
             ),
+            dask=dask,
+            area=AskedArea(aoi, bounds, bounds_crs),
             joining=joining or Joining(),
             polygons=polygons,
             probs_dtype=probs_dtype,
@@ -224,10 +233,11 @@ def predict(
         with (
             Spool(plan.files, settings, resume=resume, overwrite=overwrite) as spool,
             MapSinks(plan, task, card, layers, probs_dtype) as sinks,
+            cluster_of(dask, spool.folder, model, base, device=device) as cluster,
         ):
             from geoconvlora.inference.running import device_kind, scene_rows
 
-            spool.settle("device", device_kind(model, device))
+            spool.settle("device", device_kind(model, device, cluster))
             stream = scene_rows(
                 task,
                 spool.folder,
@@ -235,6 +245,7 @@ def predict(
                 base,
                 device=device,
                 workers=workers,
+                cluster=cluster,
                 band_rows=band_rows,
             )
             shown = progress_of(window.height, scene.name, shown=progress)

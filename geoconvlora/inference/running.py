@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from os import PathLike
 from pathlib import Path
 
 from geoconvlora.inference.ahead import ahead
+from geoconvlora.inference.cluster import Cluster
 from geoconvlora.inference.network import choose_device, place, write_strips
 from geoconvlora.inference.rows import MapRows
 from geoconvlora.inference.spool import strip_in
@@ -25,6 +26,7 @@ def scene_rows(
     *,
     device: str = "auto",
     workers: int = 1,
+    cluster: Cluster | None = None,
     band_rows: int | None = None,
 ) -> Generator[MapRows, None, None]:
     """Yield the rows of a scene's map in order, on ``task.map_grid``.
@@ -39,6 +41,7 @@ def scene_rows(
         base: Its base weights, where it is not loaded.
         device: As the user named it.
         workers: Processes; with one it is this process.
+        cluster: Where the network runs instead; it has its model already.
         band_rows: Rows at a time; changes speed and memory, never the result.
 
     Raises:
@@ -47,19 +50,27 @@ def scene_rows(
         OutputError: A strip cannot be written.
         WorkerError: Workers died again and again.
     """
-    finished = _finish_strips(task, folder, model, base, device, workers)
+    if cluster is None:
+        make = partial(
+            _made, task, folder=folder, model=model, base=base, device=device, workers=workers
+        )
+    else:
+        make = partial(_made_by_cluster, cluster, task, folder=folder)
+    finished = _finish_strips(task, folder, make)
     try:
         yield from map_rows(task, finished, partial(strip_in, folder), band_rows=band_rows)
     finally:
         finished.close()
 
 
-def device_kind(model: str | Path | Model, device: str) -> str:
+def device_kind(model: str | Path | Model, device: str, cluster: Cluster | None = None) -> str:
     """Return the kind of device that a model will be on: cpu, cuda or mps.
 
     Raises:
         ConfigError: This machine has no such device.
     """
+    if cluster is not None:
+        return cluster.device_kind
     if not isinstance(model, (str, PathLike)) and device == "auto":
         parameter = next(model.network.parameters(), None)
         if parameter is not None and parameter.device.type != "cpu":
@@ -67,23 +78,18 @@ def device_kind(model: str | Path | Model, device: str) -> str:
     return choose_device(device).type
 
 
+def missing_rows(task: MapTask, folder: Path) -> list[int]:
+    """Return the rows of tiles whose strips are not in a folder."""
+    return [row for row in task.tile_rows if not strip_in(folder, row).exists()]
+
+
 def _finish_strips(
-    task: MapTask,
-    folder: Path,
-    model: str | Path | Model,
-    base: str | Path | None,
-    device: str,
-    workers: int,
+    task: MapTask, folder: Path, make: Callable[[Sequence[int]], Generator[int, None, None]]
 ) -> Generator[int, None, None]:
     """Yield the indices of the map's rows of tiles in order, each when its strip is on disk."""
-    there = {row for row in task.tile_rows if strip_in(folder, row).exists()}
-    missing = [row for row in task.tile_rows if row not in there]
-    made: Generator[int, None, None] | None = None
-    if missing and workers > 1:
-        count = min(workers, len(missing))
-        made = Workers(task, missing, model, base, device=device, count=count, folder=folder).run()
-    elif missing:
-        made = _in_this_process(task, missing, model, base, device, folder)
+    missing = missing_rows(task, folder)
+    made = make(missing) if missing else None
+    there = set(task.tile_rows) - set(missing)
     try:
         for row in task.tile_rows:
             if made is not None and row not in there:
@@ -92,6 +98,29 @@ def _finish_strips(
     finally:
         if made is not None:
             made.close()
+
+
+def _made(
+    task: MapTask,
+    rows: Sequence[int],
+    *,
+    folder: Path,
+    model: str | Path | Model,
+    base: str | Path | None,
+    device: str,
+    workers: int,
+) -> Generator[int, None, None]:
+    count = min(workers, len(rows))
+    if workers > 1:
+        return Workers(task, rows, model, base, device=device, count=count, folder=folder).run()
+    return _in_this_process(task, rows, model, base, device, folder)
+
+
+def _made_by_cluster(
+    cluster: Cluster, task: MapTask, rows: Sequence[int], *, folder: Path
+) -> Generator[int, None, None]:
+    cluster.promise(task, rows, folder)
+    return cluster.strips(rows, folder)
 
 
 def _in_this_process(

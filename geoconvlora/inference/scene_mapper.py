@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geoconvlora.inference.blending import Blend
+from geoconvlora.inference.cluster import Cluster
 from geoconvlora.inference.map_source import MapSource
 from geoconvlora.inference.map_store import MapStore, open_store
 from geoconvlora.inference.outputs import OutputPlan
@@ -18,7 +19,8 @@ from geoconvlora.inference.progress import progress_of
 from geoconvlora.inference.settings import settings_of
 from geoconvlora.inference.task import Augmentation, MapTask
 from geoconvlora.inference.tiles import Tiling
-from geoconvlora.scenes import PredictionGrid, Scene, fit_normaliser, open_scene
+from geoconvlora.scenes import PredictionGrid, Scene, Window, fit_normaliser, open_scene
+from geoconvlora.scenes.area import Area
 from geoconvlora.vector import PolygonOptions
 from geoconvlora.weights.card import ModelCard
 
@@ -61,8 +63,12 @@ class SceneMapper:
             default_nodata=self.card.nodata,
         )
 
-    def task(self, scene: Scene) -> MapTask:
+    def task(self, scene: Scene, part: Window | None = None) -> MapTask:
         """Return what is to be done; reads a sample of the scene.
+
+        Args:
+            scene: The scene.
+            part: The window of its prediction grid that is needed; None: all of it.
 
         Raises:
             SceneError: The scene cannot be read, or the model does not take its pixel size.
@@ -77,6 +83,7 @@ class SceneMapper:
             batch_size=self.batch_size,
             blend=self.blend,
             tta=self.tta,
+            area=None if part is None else Area.of_window(part, scene, grid),
         )
 
     def tiling(self, grid: PredictionGrid) -> Tiling:
@@ -100,8 +107,20 @@ class SceneMapper:
         nothing = OutputPlan((), (), None)
         return settings_of(task, self.model, nothing, PolygonOptions(), "float32")
 
-    def map(self, task: MapTask, store: Path, *, progress: bool) -> None:
+    def begin(self, task: MapTask, store: Path, cluster: Cluster) -> None:
+        """Have a cluster begin with a scene when those before are done."""
+        from geoconvlora.inference.running import missing_rows
+
+        strips = store.with_suffix("")
+        strips.mkdir(exist_ok=True)
+        cluster.promise(task, missing_rows(task, strips), strips)
+
+    def map(
+        self, task: MapTask, store: Path, cluster: Cluster | None = None, *, progress: bool
+    ) -> None:
         """Write a scene's map to a store, which appears when it is complete.
+
+        The store has the whole scene's grid, whatever part of it is mapped.
 
         Strips wait in a folder beside it; those that are there already are not made again.
 
@@ -111,16 +130,28 @@ class SceneMapper:
         """
         from geoconvlora.inference.running import scene_rows
 
+        height = task.window.height
         draft, strips = store.with_suffix(".part"), store.with_suffix("")
-        grid = task.map_grid
         strips.mkdir(exist_ok=True)
         stream = scene_rows(
-            task, strips, self.model, self.base, device=self.device, workers=self.workers
+            task,
+            strips,
+            self.model,
+            self.base,
+            device=self.device,
+            workers=self.workers,
+            cluster=cluster,
         )
         with (
-            MapStore(draft, grid.geobox, task.classes) as kept,
+            MapStore(
+                draft,
+                task.grid.geobox,
+                task.classes,
+                row=task.window.row,
+                column=task.window.column,
+            ) as kept,
             closing(stream),
-            progress_of(grid.height, task.scene.name, shown=progress) as advance,
+            progress_of(height, task.scene.name, shown=progress) as advance,
         ):
             for rows in stream:
                 kept.feed(rows)

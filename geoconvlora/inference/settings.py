@@ -45,12 +45,12 @@ def settings_of(
         "batch size": str(task.batch_size),
         "blend": task.blend,
         "test-time augmentation": task.tta,
-        "area": "whole scene" if task.area is None else _short(task.area.polygon.wkb),
+        "area": "whole scene" if task.area is None else short_digest(task.area.polygon.wkb),
     }
     return {
         "geoconvlora": __version__,
         "torch": version("torch"),
-        "model": _model_digest(model),
+        "model": model_digest(model),
         **task_settings,
         "outputs": ", ".join(path.name for path in plan.files),
         "probabilities": probs_dtype,
@@ -58,19 +58,24 @@ def settings_of(
     }
 
 
-def _model_digest(model: str | Path | Model) -> str:
-    """A file's says which base weights belong to it; a card may stand beside the file."""
+def model_digest(model: str | Path | Model) -> str:
+    """Return what a model is known by: its name, its card's digest and its tensors'.
+
+    Args:
+        model: A name, a file, which says which base weights belong to it, or a loaded model.
+    """
     if isinstance(model, (str, PathLike)):
         told = read_card(model)
-        card = _short(told.model_dump_json().encode())
+        card = short_digest(told.model_dump_json().encode())
         return f"{told.name} {card} {sha256_of_model(find_model(model))[:16]}"
     from geoconvlora.weights.files import digest_of
 
     network = type(model.network)
-    card = _short(model.card.model_dump_json().encode())
+    card = short_digest(model.card.model_dump_json().encode())
     tensors = digest_of({k: v.cpu() for k, v in model.network.state_dict().items()})[:16]
     return f"{model.card.name} {card} {network.__qualname__} {tensors}"
 
 
-def _short(content: bytes) -> str:
+def short_digest(content: bytes) -> str:
+    """Return enough of a sha256 to tell contents apart by."""
     return hashlib.sha256(content).hexdigest()[:16]

@@ -6,10 +6,12 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from geoconvlora.errors import ConfigError
+from geoconvlora.inference.cluster import cluster_of
 from geoconvlora.inference.joined_outputs import write_joined
 from geoconvlora.inference.joining import JoinedMaps
-from geoconvlora.inference.map_source import MapSource
 from geoconvlora.inference.merging import MergeName
 from geoconvlora.inference.mosaicking import FADE_PX, check_merging
 from geoconvlora.inference.outputs import OutputPlan
@@ -18,10 +20,14 @@ from geoconvlora.inference.provenance import distinct_names
 from geoconvlora.inference.rasters import FractionType
 from geoconvlora.inference.result import PredictionResult
 from geoconvlora.inference.scene_mapper import SceneMapper
+from geoconvlora.inference.settings import short_digest
 from geoconvlora.inference.spool import Spool
 from geoconvlora.inference.target import choose_target
+from geoconvlora.inference.target_area import AskedArea, cut, part_needed
+from geoconvlora.inference.task import MapTask
 from geoconvlora.inference.warping import ResamplingName
-from geoconvlora.scenes import PredictionGrid
+from geoconvlora.scenes import PredictionGrid, Window
+from geoconvlora.scenes.date import joint_date
 from geoconvlora.scenes.grid import zoom_of
 from geoconvlora.scenes.ground import ground_sampling_distance
 from geoconvlora.vector import PolygonOptions
@@ -53,6 +59,8 @@ def predict_several(
     card: ModelCard,
     mapper: SceneMapper,
     *,
+    dask: str | None,
+    area: AskedArea,
     joining: Joining,
     polygons: PolygonOptions,
     probs_dtype: FractionType,
@@ -78,15 +86,26 @@ def predict_several(
     scenes = [mapper.open(path) for path in paths]
     for scene in scenes:
         scene.close()
-    tilings = [mapper.tiling(PredictionGrid.for_scene(scene, card.resolution)) for scene in scenes]
+    grids = [PredictionGrid.for_scene(scene, card.resolution) for scene in scenes]
+    tilings = [mapper.tiling(grid) for grid in grids]
     target = choose_target(
         [scene.geobox for scene in scenes], dst_crs=joining.dst_crs, res=joining.res
     )
     zoom_in, zoom_out = zoom_of(ground_sampling_distance(target.geobox), card.resolution)
     target = target.begun_at(zoom_out)
+    asked = area.on(target, zoom_in=zoom_in, zoom_out=zoom_out)
+    if asked is not None:
+        target = cut(target, asked, zoom_in=zoom_in, zoom_out=zoom_out)
     fine = target.zoomed(zoom_in=zoom_in, zoom_out=zoom_out)
     grid = PredictionGrid.zoomed(target.geobox, zoom_in=zoom_in, zoom_out=zoom_out)
     names = distinct_names(paths)
+    dates = {name: scene.date for name, scene in zip(names, scenes, strict=True)}
+    fade_px = joining.fade_px * zoom_in / zoom_out
+    parts: list[Window | None] = [None] * len(scenes)
+    if asked is not None:
+        parts = [part_needed(each.geobox, fine, fade_px) for each in grids]
+        if not any(parts):
+            raise ConfigError("the area asked for lies between the scenes: none reaches it")
     result = PredictionResult(
         scene=",".join(sorted(names)),
         scenes=tuple(paths),
@@ -107,33 +126,45 @@ def predict_several(
         "polygons": str(polygons),
         "joining": str(joining),
         "scenes": ", ".join(paths),
+        "area": "all" if asked is None else short_digest(asked.polygon.wkb),
     }
     # Maps are joined in the order of their files, which must not be that of the arguments.
     ranks = {path: rank for rank, path in enumerate(sorted(paths))}
-    with Spool(plan.files, settings, resume=resume, overwrite=overwrite) as spool:
+    with (
+        Spool(plan.files, settings, resume=resume, overwrite=overwrite) as spool,
+        cluster_of(dask, spool.folder, mapper.model, mapper.base, device=mapper.device) as cluster,
+    ):
         from geoconvlora.inference.running import device_kind
 
-        spool.settle("device", device_kind(mapper.model, mapper.device))
-        sources: list[MapSource] = []
-        ready: SceneMapper | None = None
-        for path, scene, name in zip(paths, scenes, names, strict=True):
+        spool.settle("device", device_kind(mapper.model, mapper.device, cluster))
+        tasks: list[tuple[MapTask, Path, str]] = []
+        for path, scene, part, name in zip(paths, scenes, parts, names, strict=True):
+            if asked is not None and part is None:
+                continue
             store = spool.folder / f"{ranks[path]:06}.tif"
             with scene:
-                task = mapper.task(scene)
-                # As the model was named: a loaded one is described in another way.
+                task = mapper.task(scene, part)
                 for what, value in mapper.settings(task).items():
                     spool.settle(f"{what} of {name}", value)
-                if not store.exists():
-                    ready = ready or mapper.loaded()
-                    ready.map(task, store, progress=progress)
-            sources.append(mapper.read(store))
+            tasks.append((task, store, name))
+            if cluster is not None and not store.exists():
+                mapper.begin(task, store, cluster)
+        # Settings name the model as it was named: a loaded one is described in another way.
+        ready = mapper if cluster is not None else None
+        for task, store, _ in tasks:
+            if store.exists():
+                continue
+            ready = ready or mapper.loaded()
+            with task.scene:
+                ready.map(task, store, cluster, progress=progress)
         joined = JoinedMaps(
-            sources,
+            [mapper.read(store) for _, store, _ in tasks],
             fine,
             merge=joining.merge,
             resampling=joining.resampling or "bilinear",
-            fade_px=joining.fade_px * zoom_in / zoom_out,
-            names=names,
+            fade_px=fade_px,
+            names=[name for _, _, name in tasks],
+            area=asked,
         )
         layers = PolygonLayers(
             plan.polygons,
@@ -141,6 +172,8 @@ def predict_several(
             card,
             polygons,
             scene=result.scene,
+            date=joint_date(dates.values()),
+            dates=dates,
             first_row=fine.window.row,
             scenes_of=joined.provenance.scenes_of,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -62,7 +63,8 @@ class StripWriter:
 
     def __init__(self, path: Path, *, planes: int, rows: int) -> None:
         self._path, self._planes, self._rows = path, planes, rows
-        self._part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        # Two machines may work on one row where the first was given up, and pids are of a machine.
+        self._part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
         self._blocks: list[_Block] = []
         try:
             self._file = self._part.open("wb")

@@ -54,7 +54,7 @@ class WarpedMap:
         self.source = source
         self._target = target
         self._resampling = Resampling[resampling]
-        ratio = _size_ratio(source.geobox, target)
+        ratio = size_ratio(source.geobox, target)
         self._factor = nearest_integer(ratio)
         self._geobox = PredictionGrid.zoomed(source.geobox, zoom_out=self._factor).geobox
         self._fade_px = fade_px * ratio / self._factor
@@ -183,7 +183,7 @@ def _crs(geobox: GeoBox) -> RasterCRS:
     return RasterCRS.from_wkt(geobox.crs.to_wkt())
 
 
-def _size_ratio(geobox: GeoBox, target: Target) -> float:
+def size_ratio(geobox: GeoBox, target: Target) -> float:
     """Side of a target pixel in pixels of a grid, at its centre or the first place it has there.
 
     It must not be measured where the target's window lies: that depends on the bounds asked for.

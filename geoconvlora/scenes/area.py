@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from odc.geo.crs import CRS as GridCRS
 from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError, ProjError
@@ -53,6 +54,25 @@ class Area:
             ConfigError: It does not reach the scene, whose error names it ``named``.
         """
         geobox = grid.geobox if grid.zoom_out > 1 else scene.geobox
+        area = cls.within(polygon, geobox, grid.zoom_in, Window(0, 0, *map(int, geobox.shape)))
+        if area is None:
+            raise ConfigError(
+                f"{named} does not reach {scene.path}, which lies at {_extent(scene)}"
+            )
+        return area
+
+    @classmethod
+    def within(
+        cls, polygon: BaseGeometry, geobox: GeoBox, zoom_in: int, whole: Window
+    ) -> Area | None:
+        """Place a polygon on a window of a grid; None where it does not reach it.
+
+        Args:
+            polygon: In the grid's CRS.
+            geobox: The grid, whose shape says nothing.
+            zoom_in: How many times finer the prediction grid is.
+            whole: The window, in pixels of ``geobox``.
+        """
         a, b, left, d, e, top = tuple(~geobox.affine)[:6]
 
         def to_pixels(xy: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -65,17 +85,28 @@ class Area:
             west, north, east, south = np.clip(reach, -(2.0**40), 2.0**40)
             row, column = math.floor(north), math.floor(west)
             size = math.ceil(south) - row, math.ceil(east) - column
-            window = Window(row, column, *size).clipped(*geobox.shape)
+            inside = Window(row - whole.row, column - whole.column, *size)
+            window = inside.clipped(whole.height, whole.width)
         if window is None or window.empty:
-            raise ConfigError(
-                f"{named} does not reach {scene.path}, which lies at {_extent(scene)}"
-            )
-        k = grid.zoom_in
+            return None
+        row, column = window.row + whole.row, window.column + whole.column
+        k = zoom_in
         return cls(
-            polygon,
-            geobox,
-            k,
-            Window(window.row * k, window.column * k, window.height * k, window.width * k),
+            polygon, geobox, k, Window(row * k, column * k, window.height * k, window.width * k)
+        )
+
+    @classmethod
+    def of_window(cls, window: Window, scene: Scene, grid: PredictionGrid) -> Area:
+        """Return the scene pixels that a window of the prediction grid touches."""
+        geobox, k = (grid.geobox, 1) if grid.zoom_out > 1 else (scene.geobox, grid.zoom_in)
+        top, left = window.row // k, window.column // k
+        bottom = -(-(window.row + window.height) // k)
+        right = -(-(window.column + window.width) // k)
+        a, b, x, d, e, y = tuple(geobox.affine)[:6]
+        corners = ((left, top), (right, top), (right, bottom), (left, bottom))
+        polygon = shapely.Polygon([(a * u + b * v + x, d * u + e * v + y) for u, v in corners])
+        return cls(
+            polygon, geobox, k, Window(top * k, left * k, (bottom - top) * k, (right - left) * k)
         )
 
     def mask(self, window: Window) -> NDArray[np.bool_]:
@@ -127,22 +158,45 @@ def read_area(
         ...           bounds_crs="EPSG:4326").window  # doctest: +SKIP
         Window(row=812, column=95, height=1113, width=713)
     """
+    assert scene.geobox.crs is not None
+    asked = read_polygon(scene.geobox.crs, aoi=aoi, bounds=bounds, bounds_crs=bounds_crs)
+    return None if asked is None else Area.of(asked[0], scene, grid, asked[1])
+
+
+def read_polygon(
+    crs: GridCRS,
+    *,
+    aoi: str | Path | None,
+    bounds: Sequence[float] | None,
+    bounds_crs: str | None = None,
+) -> tuple[BaseGeometry, str] | None:
+    """Return what a vector file, a box, or both outline, and how to name it; None for neither.
+
+    Args:
+        crs: Of the polygon returned, and of the box where nothing else is said.
+        aoi: See :func:`read_area`.
+        bounds: Likewise.
+        bounds_crs: Likewise.
+
+    Raises:
+        ConfigError: The file cannot be read or holds no polygon, the box is empty, or its CRS is
+            unknown.
+    """
     if bounds_crs is not None and bounds is None:
         raise ConfigError(f"bounds CRS {bounds_crs} is given without bounds")
     if aoi is None and bounds is None:
         return None
     polygons, names = [], []
     if aoi is not None:
-        polygons.append(_polygon_of(Path(aoi), scene))
+        polygons.append(_polygon_of(Path(aoi), crs))
         names.append(f"the area of interest {aoi}")
     if bounds is not None:
-        polygons.append(_box_of(bounds, bounds_crs, scene))
+        polygons.append(_box_of(bounds, bounds_crs, crs))
         names.append(f"the box {','.join(f'{b:g}' for b in bounds)}")
-    both = shapely.intersection_all(polygons)
-    return Area.of(both, scene, grid, " within ".join(names))
+    return shapely.intersection_all(polygons), " within ".join(names)
 
 
-def _polygon_of(path: Path, scene: Scene) -> BaseGeometry:
+def _polygon_of(path: Path, crs: GridCRS) -> BaseGeometry:
     import geopandas as gpd
     from pyogrio.errors import DataLayerError, DataSourceError
 
@@ -157,12 +211,10 @@ def _polygon_of(path: Path, scene: Scene) -> BaseGeometry:
     own = layer[layer.geom_type.isin(["Polygon", "MultiPolygon"])]
     if own.empty:
         raise ConfigError(f"{path} holds no polygon: an area of interest is made of polygons")
-    crs = scene.geobox.crs
-    assert crs is not None
     return own.to_crs(crs.to_wkt()).make_valid().union_all()
 
 
-def _box_of(bounds: Sequence[float], crs: str | None, scene: Scene) -> BaseGeometry:
+def _box_of(bounds: Sequence[float], bounds_crs: str | None, crs: GridCRS) -> BaseGeometry:
     text = ",".join(f"{b:g}" for b in bounds)
     if len(bounds) != 4 or not all(map(math.isfinite, bounds)):
         raise ConfigError(f"bounds {text}: give four numbers, west, south, east and north")
@@ -170,18 +222,17 @@ def _box_of(bounds: Sequence[float], crs: str | None, scene: Scene) -> BaseGeome
     if west >= east or south >= north:
         raise ConfigError(f"bounds {text} are empty: west must be less than east, south than north")
     box = shapely.box(west, south, east, north)
-    if crs is None:
+    if bounds_crs is None:
         return box
-    own = scene.geobox.crs
-    assert own is not None
     try:
-        to_scene = Transformer.from_crs(CRS.from_user_input(crs), own.to_wkt(), always_xy=True)
+        own = CRS.from_user_input(bounds_crs)
+        to_grid = Transformer.from_crs(own, crs.to_wkt(), always_xy=True)
     except (CRSError, ProjError) as error:
-        raise ConfigError(f"bounds CRS {crs!r} is unknown: give e.g. EPSG:4326") from error
+        raise ConfigError(f"bounds CRS {bounds_crs!r} is unknown: give e.g. EPSG:4326") from error
     longest = max(east - west, north - south)
 
     def bent(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.stack(to_scene.transform(xy[:, 0], xy[:, 1]), axis=1)
+        return np.stack(to_grid.transform(xy[:, 0], xy[:, 1]), axis=1)
 
     return shapely.transform(shapely.segmentize(box, longest / _SIDE_PARTS), bent)
 

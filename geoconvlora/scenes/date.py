@@ -42,6 +42,19 @@ def date_of_tags(tags: Mapping[str, object]) -> str:
     return _first(_candidates(tags))
 
 
+def joint_date(dates: Iterable[str]) -> str:
+    """Return the date of several scenes: the one that they share, or an interval of ISO 8601.
+
+    Scenes that do not say theirs are left out.
+
+    Example:
+        >>> joint_date(["2023-07-01", "", "2023-05-01"]), joint_date(["2023-07-01", "2023-07-01"])
+        ('2023-05-01/2023-07-01', '2023-07-01')
+    """
+    known = sorted(set(dates) - {""})
+    return "/".join(known if len(known) < 2 else (known[0], known[-1]))
+
+
 def _candidates(tags: Mapping[str, object]) -> list[str]:
     by_name = {name.upper(): str(value) for name, value in tags.items()}
     return [by_name[name] for name in _TAGS if name in by_name]

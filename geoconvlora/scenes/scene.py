@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -135,6 +136,14 @@ class Scene:
         if not valid.all():
             np.copyto(raw, 0, where=~valid)
         return StoredPixels(raw, valid)
+
+    def absolute(self) -> Scene:
+        """Return the same scene, by a name that does not depend on the working folder."""
+        scene = copy(self)
+        file = Path(self.path.partition("#")[0])
+        if file.exists():
+            scene.path = str(Path(self.path).absolute())
+        return scene
 
     @property
     def block_rows(self) -> int:

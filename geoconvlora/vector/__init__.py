@@ -1,7 +1,6 @@
 """From labels and probabilities to polygons: traced, simplified together, measured, written.
 
-The names below are imported when first asked for: who polygonizes a raster needs nothing of what
-finds objects.
+The engine is loaded when it is used: maps without polygons need neither numba nor geopandas.
 """
 
 from __future__ import annotations
@@ -16,16 +15,6 @@ if TYPE_CHECKING:
     from geoconvlora.vector.stream import MapPolygons
     from geoconvlora.vector.writer import PolygonWriter, check_target
 
-_HOMES = {
-    "MapPolygons": "stream",
-    "PolygonOptions": "options",
-    "PolygonWriter": "writer",
-    "PolygonizeResult": "raster",
-    "Ruler": "measure",
-    "check_target": "writer",
-    "polygonize": "raster",
-}
-
 __all__ = [
     "MapPolygons",
     "PolygonOptions",
@@ -36,11 +25,21 @@ __all__ = [
     "polygonize",
 ]
 
+_MODULES = {
+    "MapPolygons": "stream",
+    "PolygonOptions": "options",
+    "PolygonWriter": "writer",
+    "PolygonizeResult": "raster",
+    "Ruler": "measure",
+    "check_target": "writer",
+    "polygonize": "raster",
+}
+
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"geoconvlora.vector.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'geoconvlora.vector' has no attribute {name!r}")
+    if name in _MODULES:
+        return getattr(import_module(f"geoconvlora.vector.{_MODULES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

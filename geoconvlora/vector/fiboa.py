@@ -74,7 +74,11 @@ def collection(layer: str) -> dict[str, str]:
 
 
 def _moments(dates: pa.ChunkedArray) -> pa.ChunkedArray:
-    """ISO 8601 to moments; a day is its first moment, and times without zone are UTC."""
+    """ISO 8601 to moments; a day is its first moment, and times without zone are UTC.
+
+    Of an interval, when several scenes were taken, it is the last: then it was still there.
+    """
+    dates = pc.replace_substring_regex(dates, "^.*/", "")
     full = pc.if_else(
         pc.equal(pc.utf8_length(dates), 10),
         pc.binary_join_element_wise(dates, "T00:00:00", ""),

@@ -16,6 +16,9 @@ from geoconvlora.vector.scale import Scale, placed
 
 Floats = NDArray[np.float64]
 
+#: An edge across so much longitude is cut before it is measured, as it is straight on the map.
+_WIDE_DEGREES = 90.0
+
 
 @dataclass(frozen=True)
 class Ruler:
@@ -81,8 +84,10 @@ class Ruler:
         self, xy: Floats, rings: NDArray[np.int64], parts: NDArray[np.int64]
     ) -> tuple[Floats, Floats]:
         """Do as :meth:`measure`, of polygons given by their vertices ``(V, 2)`` in the CRS."""
-        polygons = shapely.from_ragged_array(
-            shapely.GeometryType.POLYGON, np.ascontiguousarray(xy), (rings, parts)
+        polygons = np.asarray(
+            shapely.from_ragged_array(
+                shapely.GeometryType.POLYGON, np.ascontiguousarray(xy), (rings, parts)
+            )
         )
         planar = (
             shapely.area(polygons) * self._unit_m**2,
@@ -91,6 +96,15 @@ class Ruler:
         if self._to_geographic is None:
             return planar
         lon, lat = self._to_geographic.transform(xy[:, 0], xy[:, 1])
+        # Half around the Earth the shortest way between two vertices is another one.
+        far = np.abs(np.diff(lon)) > _WIDE_DEGREES
+        far[rings[1:-1] - 1] = False  # from one ring to the next
+        if far.any():
+            ring = np.searchsorted(rings, np.flatnonzero(far), side="right") - 1
+            wide = np.unique(np.searchsorted(parts, ring, side="right") - 1)
+            polygons[wide] = shapely.segmentize(polygons[wide], self._longest_edge)
+            _, xy, (rings, parts) = shapely.to_ragged_array(polygons)
+            lon, lat = self._to_geographic.transform(xy[:, 0], xy[:, 1])
         # Edges of each ring, without the step from one ring to the next.
         edge = np.ones(len(xy), bool)
         edge[rings[1:] - 1] = False
@@ -131,6 +145,11 @@ class Ruler:
         if geographic is None or self.crs.get_geod() is None:
             return None
         return pyproj.Transformer.from_crs(self.crs, geographic, always_xy=True)
+
+    @cached_property
+    def _longest_edge(self) -> float:
+        """About a degree or a hundred kilometres, in units of the CRS."""
+        return (np.pi / 180 if self.crs.is_geographic else 1e5) / self._unit_m
 
     @cached_property
     def _unit_m(self) -> float:

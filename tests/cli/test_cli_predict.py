@@ -79,7 +79,14 @@ REFUSALS = {
         "based.safetensors is for the base weights away.safetensors with sha256 0000000000000000",
     ),
     "one scene twice": (["scene.tif", "scene.tif"], "scene.tif is given twice"),
-    "area of two scenes": (["scene.tif", "two.tif", "--bounds", "0,0,1,1"], "belong to one scene"),
+    "area beside two scenes": (
+        ["scene.tif", "two.tif", "--bounds", "0,0,1,1"],
+        "the box 0,0,1,1 does not reach the scenes",
+    ),
+    "cluster and workers": (
+        ["scene.tif", "--dask", "tcp://127.0.0.1:9", "--workers", "2"],
+        "give one of them",
+    ),
     "unknown blend": (["scene.tif", "--blend", "magic"], "blend 'magic' is unknown: give cosine"),
     "bounds that are no numbers": (["scene.tif", "--bounds", "a,b"], "--bounds a,b"),
     "bounds elsewhere": (["scene.tif", "--bounds", "1,2,3,4"], "the box 1,2,3,4 does not reach"),

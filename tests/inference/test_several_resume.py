@@ -94,7 +94,6 @@ def test_workers_change_no_byte(make_model, scenes, tmp_path) -> None:
     assert len(seen) == 1
 
 
-def test_area_and_uncertainty_are_of_one_scene(make_model, scenes, tmp_path) -> None:
-    for option in ({"bounds": (0, 0, 1, 1)}, {"uncertainty": tmp_path / "u.tif"}):
-        with pytest.raises(ConfigError, match="belong to one scene"):
-            predict(scenes, tmp_path / "c.tif", model=make_model(), **option)
+def test_uncertainty_is_of_one_scene(make_model, scenes, tmp_path) -> None:
+    with pytest.raises(ConfigError, match="belongs to one scene"):
+        predict(scenes, tmp_path / "c.tif", model=make_model(), uncertainty=tmp_path / "u.tif")

@@ -55,6 +55,19 @@ def test_a_polygon_around_the_pole_has_its_own_area(epsg):
     assert area_m2[0] == pytest.approx(_reference(crs, ring)[0], rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("epsg", "edge", "share"), [(4326, (180, 90), 1), (3857, (20037508.34, 20037508.34), 0.9963)]
+)
+def test_box_around_the_world_has_the_worlds_area(epsg, edge, share):
+    crs = pyproj.CRS(epsg)
+    box = shapely.box(-edge[0], -edge[1], *edge)
+    hole = shapely.box(-edge[0] / 18, 0, 0, edge[1] / 9)
+    whole, holed, alone = Ruler(crs).measure(np.array([box, box - hole, hole]))[0]
+    world = 510_065_621_724_089
+    assert whole == pytest.approx(world * share, rel=1e-3)
+    assert holed == pytest.approx(whole - alone, rel=1e-4)
+
+
 def test_many_polygons_are_measured_as_each_alone():
     ruler = Ruler(pyproj.CRS(32631))
     polygons = np.array(
