@@ -54,13 +54,13 @@ class SceneArray(BackendArray):
         return whole[:, :, every_column][:, every_row][bands]
 
 
-def lazily(scene: Scene, values: Stored, dtype: str) -> xr.Variable:
-    """A variable ``(band, y, x)``: in chunks where dask is installed."""
+def lazily(scene: Scene, values: Stored, dtype: str, layers: str) -> xr.Variable:
+    """A variable ``(layers, y, x)``: in chunks where dask is installed."""
     lazy = indexing.LazilyIndexedArray(SceneArray(scene, values, dtype))
-    variable = xr.Variable(("band", "y", "x"), lazy)
+    variable = xr.Variable((layers, "y", "x"), lazy)
     if find_spec("dask") is None:
         return variable
-    return variable.chunk({"band": -1, "y": CHUNK_PX, "x": CHUNK_PX})
+    return variable.chunk({layers: -1, "y": CHUNK_PX, "x": CHUNK_PX})
 
 
 def _span(key: int | slice, size: int) -> tuple[int, int, int | slice]:

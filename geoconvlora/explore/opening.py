@@ -61,7 +61,7 @@ def open_scene(
         >>> explore.open_scene("scene.tif").scene.sel(band="nir").mean()  # doctest: +SKIP
     """
     pixels = open_pixels(path, bands=bands, nodata=nodata)
-    variable = _variable(pixels, max_side, Resampling.average, _floats, "float32", nodata)
+    variable = _variable(pixels, max_side, Resampling.average, _floats, "float32", nodata=nodata)
     names = _distinct(pixels.band_names)
     return _dataset(pixels, max_side, {"scene": variable}, band=names)
 
@@ -129,12 +129,12 @@ def open_probabilities(path: str | Path, *, max_side: int | None = None) -> xr.D
         scales = np.array(dataset.scales, np.float32)[bands].reshape(-1, 1, 1)
         offsets = np.array(dataset.offsets, np.float32)[bands].reshape(-1, 1, 1)
     values = partial(_fractions, scales=scales, offsets=offsets)
-    variable = _variable(pixels, max_side, Resampling.average, values, "float32")
-    renamed = xr.Variable(("class", "y", "x"), variable._data, legend.attributes())
+    average = Resampling.average
+    variable = _variable(pixels, max_side, average, values, "float32", layers="class")
+    variable.attrs = legend.attributes()
     tagged = len(legend.names) == len(pixels.bands)
     names = [legend.name(i) for i in legend.ids] if tagged else _distinct(pixels.band_names)
-    dataset = _dataset(pixels, max_side, {"probabilities": renamed})
-    return dataset.assign_coords({"class": names})
+    return _dataset(pixels, max_side, {"probabilities": variable}, **{"class": names})
 
 
 def open_polygons(path: str | Path) -> gpd.GeoDataFrame:
@@ -160,14 +160,16 @@ def _variable(
     resampling: Resampling,
     values: Stored,
     dtype: str,
+    *,
+    layers: str = "band",
     nodata: float | None = None,
 ) -> xr.Variable:
     if max_side is None:
-        return lazily(scene, values, dtype)
+        return lazily(scene, values, dtype, layers)
     if max_side < 1:
         raise ConfigError(f"max_side {max_side} is less than 1")
     read = values(read_reduced(scene, max_side, resampling, nodata))
-    return xr.Variable(("band", "y", "x"), read)
+    return xr.Variable((layers, "y", "x"), read)
 
 
 def _dataset(
