@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pyproj
@@ -33,7 +34,7 @@ def map_axes(ax: Axes | None) -> Axes:
     return new
 
 
-def draw_pixels(ax: Axes, image: NDArray, like: xr.DataArray, **style: object) -> AxesImage:
+def draw_pixels(ax: Axes, image: NDArray, like: xr.DataArray, **style: Any) -> AxesImage:
     """Draw an image ``(h, w)`` or ``(h, w, 4)`` where an array's pixels are, rotated grids too."""
     geobox = geobox_of(like)
     height, width = geobox.shape
@@ -94,7 +95,7 @@ class ScaleBar(AnchoredOffsetbox):
         super().__init__("lower left", pad=0.4, borderpad=0.5, child=TextArea(""), frameon=True)
         self.patch.set(facecolor="white", alpha=0.75, edgecolor="none")
 
-    def get_bbox(self, renderer: object) -> object:
+    def get_bbox(self, renderer: Any) -> Any:
         """Make the bar for the view at hand; matplotlib asks for its box before it draws."""
         ax = self.axes
         assert ax is not None

@@ -124,11 +124,12 @@ def change(before: Map, after: Map, *, max_side: int | None = 2000) -> Change:
         )
     names = pd.Index([legend.name(i) for i in legend.ids])
     shape = (count, count)
-    tables_of = [
+    counted, measured = (
         pd.DataFrame(each.reshape(shape), names.rename("before"), names.rename("after"))
         for each in (pixels, area_m2)
-    ]
-    return Change(legend, *tables_of, _map_of(first, np.concatenate(kept), middle, step))
+    )
+    reduced = _map_of(first, np.concatenate(kept), middle, step)
+    return Change(legend, counted, measured, reduced)
 
 
 def _common_legend(first: xr.DataArray, second: xr.DataArray) -> tuple[Legend, list[NDArray]]:

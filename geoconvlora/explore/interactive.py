@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import io
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -15,11 +14,18 @@ import numpy as np
 import pyproj
 import shapely
 import xarray as xr
-from numpy.typing import NDArray
 from odc.geo.xr import xr_coords
 
 from geoconvlora.errors import ConfigError
-from geoconvlora.explore.axes import metres_per_unit
+from geoconvlora.explore.canvas import (
+    HEIGHT,
+    WIDTH,
+    Ground,
+    add_image,
+    add_polygons,
+    controls,
+    new_figure,
+)
 from geoconvlora.explore.colours import RGBA, classes_rgba, probability_rgba, scene_rgba
 from geoconvlora.explore.legend import Legend
 from geoconvlora.explore.opening import (
@@ -31,17 +37,17 @@ from geoconvlora.explore.opening import (
 from geoconvlora.explore.rows import Map, geobox_of, opened
 from geoconvlora.explore.warping import upright_geobox, values_on
 from geoconvlora.naming import check_name_length
-from geoconvlora.vector.styles import PALETTE
 
 if TYPE_CHECKING:
     from bokeh.models import Renderer
-    from bokeh.plotting import figure as Figure
 
 MAX_SIDE = 1000
-_WIDTH, _HEIGHT = 760, 620
+_PAINTERS: dict[str, Callable[[xr.DataArray], RGBA]] = {
+    "scene": scene_rgba,
+    "classes": classes_rgba,
+    "probabilities": probability_rgba,
+}
 _MOST_POLYGONS = 20_000
-_FILL = 0.35
-"""Opacity of polygons."""
 _TOLERANCE = 2000
 """Polygons lose details smaller than the map's width by this."""
 
@@ -86,8 +92,8 @@ class InteractiveMap:
     def _repr_html_(self) -> str:
         # A frame of its own works in every notebook, and needs no extension of Jupyter's.
         return (
-            f'<iframe srcdoc="{escape(self.html())}" width="{_WIDTH + 240}" '
-            f'height="{_HEIGHT + 40}" style="border:0" title="Map"></iframe>'
+            f'<iframe srcdoc="{escape(self.html())}" width="{WIDTH + 240}" '
+            f'height="{HEIGHT + 40}" style="border:0" title="Map"></iframe>'
         )
 
 
@@ -134,18 +140,18 @@ def interactive_map(
     rasters = _rasters(scene, classes, probabilities, max_side)
     frame, reduced = _simplified(polygons, rasters)
     ground = _ground(rasters, frame)
-    plot = _figure(ground)
+    plot = new_figure(ground)
     layers: dict[str, Renderer] = {}
     legend: dict[str, str] = {}
     for name, array, image in rasters:
-        layers[name] = _image(plot, ground, image, array)
+        layers[name] = add_image(plot, ground, image, array)
         if array.name == "classes":
             legend |= _colours_of(array)
     if frame is not None:
-        layers["polygons"] = _polygons(plot, ground, frame, legend)
+        layers["polygons"] = add_polygons(plot, ground, frame, legend)
     if rasters and rasters[0][1].sizes.get("y", 0) >= max_side:
         reduced = (*reduced, f"rasters to {max_side} pixels along their longer side")
-    return InteractiveMap(row(plot, _controls(layers, legend, reduced)), reduced)
+    return InteractiveMap(row(plot, controls(layers, legend, reduced)), reduced)
 
 
 Raster = tuple[str, xr.DataArray, RGBA]
@@ -175,8 +181,7 @@ def _rasters(
     for name, array in arrays:
         own = _small_upright(array, crs, max_side)
         kind = str(array.name)
-        painter = {"scene": scene_rgba, "classes": classes_rgba}.get(kind, probability_rgba)
-        rasters.append((name, own, painter(own)))
+        rasters.append((name, own, _PAINTERS[kind](own)))
     return rasters
 
 
@@ -221,166 +226,16 @@ def _simplified(
     return frame.set_geometry(frame.geometry.simplify(tolerance)), reduced
 
 
-@dataclass(frozen=True)
-class _Ground:
-    """Metres on the ground from the lower left corner, so that lengths and shapes are right."""
-
-    left: float
-    bottom: float
-    right: float
-    top: float
-    across_m: float
-    """Of a unit of the CRS at the centre."""
-    up_m: float
-
-    @classmethod
-    def of(cls, bounds: tuple[float, ...], crs: pyproj.CRS) -> _Ground:
-        left, bottom, right, top = bounds
-        centre = (left + right) / 2, (bottom + top) / 2
-        return cls(left, bottom, right, top, *metres_per_unit(crs, *centre))
-
-    def metres(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        """From coordinates ``(n, 2)`` in the CRS; to the centimetre."""
-        moved = (xy - (self.left, self.bottom)) * (self.across_m, self.up_m)
-        return np.asarray(np.round(moved, 2))
-
-
-def _ground(rasters: list[Raster], frame: gpd.GeoDataFrame | None) -> _Ground:
+def _ground(rasters: list[Raster], frame: gpd.GeoDataFrame | None) -> Ground:
     if rasters:
         geobox = geobox_of(rasters[0][1])
         assert geobox.crs is not None
-        return _Ground.of(tuple(geobox.boundingbox), pyproj.CRS(geobox.crs.to_wkt()))
+        return Ground.of(tuple(geobox.boundingbox), pyproj.CRS(geobox.crs.to_wkt()))
     assert frame is not None
-    return _Ground.of(tuple(map(float, frame.total_bounds)), pyproj.CRS(frame.crs))
-
-
-def _figure(ground: _Ground) -> Figure:
-    from bokeh.models import MetricLength, Range1d, ScaleBar
-    from bokeh.plotting import figure
-
-    width, height = ground.metres(np.array([[ground.right, ground.top]]))[0].tolist()
-    plot = figure(
-        width=_WIDTH,
-        height=_HEIGHT,
-        match_aspect=True,
-        tools="pan,wheel_zoom,box_zoom,reset,save",
-        active_scroll="wheel_zoom",
-        x_range=Range1d(0, width),
-        y_range=Range1d(0, height),
-        background_fill_color="#f4f4f4",
-    )
-    plot.grid.visible = False
-    plot.axis.visible = False
-    plot.add_layout(
-        ScaleBar(
-            range=plot.x_range,
-            unit="m",
-            dimensional=MetricLength(include=["m", "km"]),
-            location="bottom_left",
-            background_fill_alpha=0.75,
-        )
-    )
-    return plot
-
-
-def _image(plot: Figure, ground: _Ground, image: RGBA, like: xr.DataArray) -> Renderer:
-    from PIL import Image
-
-    box = geobox_of(like).boundingbox
-    corners = ground.metres(np.array([[box.left, box.bottom], [box.right, box.top]]))
-    (left, bottom), (right, top) = corners.tolist()
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "WEBP", quality=85, method=4)
-    address = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()
-    return plot.image_url(
-        url=[address], x=left, y=top, w=right - left, h=top - bottom, anchor="top_left"
-    )
-
-
-def _polygons(
-    plot: Figure, ground: _Ground, frame: gpd.GeoDataFrame, legend: dict[str, str]
-) -> Renderer:
-    from bokeh.models import ColumnDataSource, HoverTool
-
-    parts = frame.explode(index_parts=False)
-    parts = parts[parts.geom_type == "Polygon"]
-    rings = [
-        [ground.metres(shapely.get_coordinates(ring)) for ring in shapely.get_rings(polygon)]
-        for polygon in parts.geometry.array
-    ]
-    columns: dict[str, Any] = {
-        "xs_": [[[ring[:, 0].tolist() for ring in polygon]] for polygon in rings],
-        "ys_": [[[ring[:, 1].tolist() for ring in polygon]] for polygon in rings],
-    }
-    attributes = [name for name in parts.columns if name != parts.geometry.name]
-    for name in attributes:
-        columns[str(name)] = _readable(parts[name].tolist())
-    if "class" in attributes:
-        for number, name in enumerate(sorted(set(columns["class"]))):
-            legend.setdefault(name, PALETTE[number % len(PALETTE)])
-        columns["color_"] = [legend[name] for name in columns["class"]]
-    else:
-        columns["color_"] = ["#ffe100"] * len(parts)
-    drawn = plot.multi_polygons(
-        xs="xs_",
-        ys="ys_",
-        source=ColumnDataSource(columns),
-        fill_color="color_",
-        fill_alpha=_FILL,
-        line_color="color_",
-        line_width=1.2,
-        hover_fill_alpha=0.7,
-        hover_fill_color="color_",
-        hover_line_color="#222222",
-    )
-    shown = [(str(name), f"@{{{name}}}") for name in attributes]
-    plot.add_tools(HoverTool(renderers=[drawn], tooltips=shown, visible=False))
-    return drawn
-
-
-def _readable(values: list[Any]) -> list[str]:
-    """Values as people read them; what is missing is a dash."""
-
-    def text(value: Any) -> str:
-        if value is None or value != value:
-            return "-"
-        if isinstance(value, float):
-            return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3g}"
-        return str(value)
-
-    return [text(value) for value in values]
+    return Ground.of(tuple(map(float, frame.total_bounds)), pyproj.CRS(frame.crs))
 
 
 def _colours_of(classes: xr.DataArray) -> dict[str, str]:
     legend = Legend.of_attributes(classes.attrs, str(classes.name))
     found = set(np.unique(classes.values).tolist()) - {classes.attrs.get("_FillValue")}
-    return {legend.name(i): legend.color(i) for i in sorted(found)}
-
-
-def _controls(layers: dict[str, Renderer], legend: dict[str, str], reduced: tuple[str, ...]) -> Any:
-    """A switch and an opacity for each layer, and which colour is which class."""
-    from bokeh.layouts import column, row
-    from bokeh.models import CustomJS, Div, Slider, Switch
-
-    widgets: list[Any] = []
-    for number, (name, layer) in enumerate(reversed(layers.items())):
-        # The scene and what lies on top are shown; what is between would hide the scene.
-        shown = name == "scene" or number == 0
-        layer.visible = shown
-        switch = Switch(active=shown)
-        switch.js_link("active", layer, "visible")
-        title = f"opacity of {name}"
-        opacity = Slider(start=0, end=1, step=0.05, value=1, title=title, width=180)
-        code = "layer.glyph.global_alpha = this.value"
-        if name == "polygons":
-            code = "layer.glyph.line_alpha = this.value; "
-            code += f"layer.glyph.fill_alpha = {_FILL} * this.value"
-        opacity.js_on_change("value", CustomJS(args={"layer": layer}, code=code))
-        widgets += [row(switch, Div(text=escape(name))), opacity]
-    keys = "".join(
-        f'<div><span style="background:{color};display:inline-block;width:1em;height:1em"></span> '
-        f"{escape(name)}</div>"
-        for name, color in legend.items()
-    )
-    notes = "".join(f"<div><em>reduced: {escape(line)}</em></div>" for line in reduced)
-    return column(*widgets, Div(text=keys + notes, width=200))
+    return legend.only(found).by_name

@@ -46,6 +46,11 @@ class Legend:
         """Ids of the classes that have a name, in order."""
         return sorted(self.names)
 
+    @property
+    def by_name(self) -> dict[str, str]:
+        """Colours by name, in order of ids."""
+        return {self.name(i): self.color(i) for i in self.ids}
+
     def name(self, class_id: int) -> str:
         """The class's name; ``class_<id>`` where it has none."""
         return self.names.get(class_id, f"class_{class_id}")

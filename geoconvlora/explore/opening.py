@@ -173,10 +173,11 @@ def _variable(
 
 
 def _dataset(
-    scene: Scene, max_side: int | None, variables: dict[str, xr.Variable], **coords: list[str]
+    scene: Scene, max_side: int | None, variables: dict[str, xr.Variable], **coords: Any
 ) -> xr.Dataset:
     geobox = scene.geobox if max_side is None else reduced_geobox(scene.geobox, max_side)
-    where: dict[Hashable, Any] = {**xr_coords(geobox, always_yx=True), **coords}
+    where: dict[Hashable, Any] = dict(xr_coords(geobox, always_yx=True))
+    where.update(coords)
     about = {"path": scene.path, "gsd_m": scene.gsd_m, "date": scene.date}
     dataset = xr.Dataset(variables, coords=where, attrs=about)
     for variable in dataset.data_vars.values():

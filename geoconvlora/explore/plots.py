@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -31,7 +32,7 @@ from geoconvlora.vector.styles import PALETTE
 _MOST_KEYS = 12
 _WIDE = 64
 """Letters that a row of a legend has room for."""
-_BESIDE = {"fraction": 0.046, "pad": 0.02}
+_BESIDE: dict[str, Any] = {"fraction": 0.046, "pad": 0.02}
 """A colour scale about as high as a square map."""
 
 
@@ -79,7 +80,7 @@ def plot_classes(classes: Map, *, alpha: float = 1.0, ax: Axes | None = None) ->
     found = set(np.unique(array.values).tolist()) - {array.attrs.get("_FillValue", NOTHING)}
     ax = map_axes(ax)
     draw_pixels(ax, classes_rgba(array), array, alpha=alpha, interpolation="nearest")
-    _legend(ax, {legend.name(i): legend.color(i) for i in sorted(found)}, alpha)
+    _legend(ax, legend.only(found).by_name, alpha)
     return ax
 
 
@@ -120,6 +121,7 @@ def plot_polygons(
     *,
     column: str | None = None,
     colors: Mapping[str, str] | None = None,
+    alpha: float = 1.0,
     crs: object = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -129,6 +131,7 @@ def plot_polygons(
         polygons: A GeoDataFrame, or a vector file.
         column: Numbers get a colour scale, anything else a legend; None: outlines alone.
         colors: ``#rrggbb`` by value of such a column; those without get one of their own.
+        alpha: Opacity of what is filled.
         crs: Of the axes, to draw over a raster; None: the polygons' own.
         ax: Where; None: new axes. Axes that show something keep their extent.
 
@@ -159,6 +162,7 @@ def plot_polygons(
             legend_kwds={"label": column, **_BESIDE},
             edgecolor="white",
             linewidth=0.2,
+            alpha=alpha,
             aspect=None,
         )
     else:
@@ -166,8 +170,10 @@ def plot_polygons(
         names = sorted(set(values))
         chosen = {n: (colors or {}).get(n, PALETTE[i % len(PALETTE)]) for i, n in enumerate(names)}
         fill = [chosen[value] for value in values]
-        frame_of.plot(ax=ax, color=fill, edgecolor="#444444", linewidth=0.3, aspect=None)
-        _legend(ax, chosen, 1.0)
+        frame_of.plot(
+            ax=ax, color=fill, edgecolor="#444444", linewidth=0.3, alpha=alpha, aspect=None
+        )
+        _legend(ax, chosen, alpha)
     ax.set_xlabel("")
     ax.set_ylabel("")
     if empty:

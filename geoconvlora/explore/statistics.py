@@ -51,14 +51,14 @@ def class_statistics(classes: Map, probabilities: Map | None = None) -> pd.DataF
     pixels = np.zeros(_IDS, np.int64)
     area_m2, certain = np.zeros(_IDS), np.zeros(_IDS)
     layers = [] if chances is None else [chances]
-    for rows, (ids, *best) in strips(array, *layers):
-        known = ids != nothing
+    for rows, (values, *best) in strips(array, *layers):
+        known = values != nothing
         weights = areas.of_rows(rows.start, rows.stop)[known]
-        found = ids[known].astype(np.int64)
+        found = values[known].astype(np.int64)
         pixels += np.bincount(found, minlength=_IDS)
         area_m2 += np.bincount(found, weights, _IDS)
-        for values in best:
-            highest = np.nan_to_num(values.max(axis=0)[known])
+        for chance in best:
+            highest = np.nan_to_num(chance.max(axis=0)[known])
             certain += np.bincount(found, weights * highest, _IDS)
     legend = legend.with_ids(np.flatnonzero(pixels).tolist())
     ids = legend.ids

@@ -90,9 +90,9 @@ def polygon_statistics(
     offset = 0.0 if middle is None else middle[:, None]
     least, largest = (np.where(pixels > 0, each, np.nan) for each in (least, largest))
     measured = {"mean": mean + offset, "std": spread, "min": least, "max": largest}
-    for number, band in enumerate(bands):
+    for number, label in enumerate(bands):
         for statistic in statistics:
-            table[f"{band}_{statistic}"] = measured[statistic][number]
+            table[f"{label}_{statistic}"] = measured[statistic][number]
     return table
 
 
@@ -127,10 +127,10 @@ def polygon_classes(polygons: gpd.GeoDataFrame, classes: Map) -> pd.DataFrame:
         weights = areas.of_rows(rows.start, rows.stop)
         for zone, inside in _burnt(groups, geobox, rows, ids != nothing):
             found, area = ids[inside], weights[inside]
-            for class_id in np.unique(found).tolist():
-                here = found == class_id
-                before = sums.setdefault(class_id, np.zeros(count))
-                sums[class_id] = before + np.bincount(zone[here], area[here], count)
+            for value in np.unique(found).tolist():
+                here = found == value
+                before = sums.setdefault(value, np.zeros(count))
+                sums[value] = before + np.bincount(zone[here], area[here], count)
     legend = legend.with_ids(sums)
     columns = {legend.name(i): sums[i] for i in legend.ids}
     table = pd.DataFrame(columns, index=polygons.index)
