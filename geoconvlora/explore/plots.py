@@ -16,7 +16,7 @@ from matplotlib.patches import Patch
 
 from geoconvlora.errors import BandError, LabelError
 from geoconvlora.explore.axes import draw_pixels, frame, map_axes, shown_bounds
-from geoconvlora.explore.change import NOTHING, UNCHANGED, Change
+from geoconvlora.explore.changes import NOTHING, UNCHANGED, Change
 from geoconvlora.explore.colours import classes_rgba, probability_rgba, scene_rgba
 from geoconvlora.explore.legend import Legend
 from geoconvlora.explore.opening import (

@@ -11,7 +11,7 @@ from rasterio.vrt import WarpedVRT
 from geoconvlora import explore
 from geoconvlora.errors import SceneError
 from geoconvlora.explore import lazy, rows
-from geoconvlora.explore.change import NOTHING, UNCHANGED
+from geoconvlora.explore.changes import NOTHING, UNCHANGED
 
 EARLY = {0: "background", 1: "field", 2: "tall forest"}
 

@@ -22,10 +22,20 @@ from geoconvlora.errors import BandError, ConfigError, LabelError, SceneError
 def test_room_imports_neither_torch_nor_bokeh() -> None:
     code = (
         "import sys; from geoconvlora import explore\n"
-        "print([name for name in ('torch', 'torchgeo', 'bokeh') if name in sys.modules])"
+        "before = set(sys.modules); [getattr(explore, name) for name in explore.__all__]\n"
+        "print([name for name in ('torch', 'torchgeo', 'bokeh') if name in sys.modules])\n"
+        "print('xarray' in before, 'matplotlib' in before)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.splitlines() == ["[]", "False False"]
+
+
+@pytest.mark.parametrize("name", explore.__all__)
+def test_public_name_is_what_it_says(name: str) -> None:
+    assert getattr(explore, name).__name__ == name
+    assert name in dir(explore)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        explore.nonsense  # noqa: B018
 
 
 def test_scene_has_values_names_validity_and_place(scene_file: Path) -> None:
