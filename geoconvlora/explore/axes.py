@@ -75,13 +75,17 @@ def metres_per_unit(crs: pyproj.CRS, x: float, y: float) -> tuple[float, float]:
     geographic, geod = crs.geodetic_crs, crs.get_geod()
     if geographic is None or geod is None:
         return factor, factor
+    if crs.is_geographic:
+        factor *= geod.a  # an equator's worth of metres belongs to a radian
     to_degrees = pyproj.Transformer.from_crs(crs, geographic, always_xy=True)
-    step = 1e-4 if crs.is_geographic else 1.0 / factor
+    step = 10.0 / factor
     lon, lat = to_degrees.transform([x, x + step, x], [y, y, y + step])
     if not np.isfinite([lon, lat]).all():
         return factor, factor
     _, _, sides = geod.inv([lon[0]] * 2, [lat[0]] * 2, lon[1:], lat[1:])
-    return float(sides[0]) / step, float(sides[1]) / step
+    across_m, up_m = (float(side) / step for side in sides)
+    # At a pole of a cylindrical projection, or where a place is none, a step leads nowhere.
+    return (across_m, up_m) if across_m > 0 and up_m > 0 else (factor, factor)
 
 
 class ScaleBar(AnchoredOffsetbox):

@@ -67,6 +67,7 @@ def test_rotated_maps_are_drawn_where_they_are(write_raster: Any) -> None:
         ("EPSG:4326", 9, 60, 55_800, 111_412),
         ("EPSG:3857", 1_000_000, 8_399_737.9, 0.5, 0.5),
         ("EPSG:2263", 980_000, 200_000, 0.3048, 0.3048),
+        ("EPSG:4326", 9, 90, 111_319, 111_319),
     ],
 )
 def test_a_unit_is_as_long_as_on_the_ground(
