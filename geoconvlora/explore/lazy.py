@@ -18,7 +18,7 @@ from geoconvlora.scenes.pixels import StoredPixels
 Stored = Callable[[StoredPixels], NDArray[Any]]
 """From a window's pixels to values ``(bands, h, w)``; must be picklable."""
 
-CHUNK_PX = 2048
+CHUNK_PX = 1024
 
 
 class SceneArray(BackendArray):

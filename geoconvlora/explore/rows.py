@@ -19,7 +19,8 @@ from geoconvlora.explore.lazy import CHUNK_PX
 Map = str | Path | xr.Dataset
 """A file, or what was opened of it."""
 
-_STRIP_PX = 2**22
+_STRIP_PX = 2**21
+"""Pixels that are worked on at once: their areas and counts take many times their bytes."""
 
 
 def opened(source: Map, variable: str, opener: Callable[[str | Path], xr.Dataset]) -> xr.DataArray:
@@ -62,8 +63,11 @@ def strips(array: xr.DataArray, *more: xr.DataArray) -> Iterator[tuple[slice, li
     """
     y, x = array.odc.spatial_dims
     height, width = array.sizes[y], array.sizes[x]
-    layers = sum(max(1, each.size // (height * width)) for each in (array, *more))
-    rows = CHUNK_PX if array.chunks is not None else max(1, _STRIP_PX // (width * layers))
-    for start in range(0, height, rows):
-        part = slice(start, min(start + rows, height))
-        yield part, [np.asarray(each[..., part, :].values) for each in (array, *more)]
+    rows = max(1, _STRIP_PX // width)
+    read = rows if array.chunks is None else CHUNK_PX
+    for first in range(0, height, read):
+        whole = [np.asarray(each[..., first : first + read, :].values) for each in (array, *more)]
+        for start in range(first, min(first + read, height), rows):
+            stop = min(start + rows, first + read, height)
+            part = slice(start - first, stop - first)
+            yield slice(start, stop), [each[..., part, :] for each in whole]
