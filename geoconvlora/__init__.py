@@ -34,6 +34,7 @@ _ROOMS = {
     "compare",
     "errors",
     "evaluate",
+    "explore",
     "inference",
     "sam",
     "scenes",

@@ -9,6 +9,7 @@ ROOMS = (
     "adapters",
     "errors",
     "evaluate",
+    "explore",
     "inference",
     "sam",
     "scenes",

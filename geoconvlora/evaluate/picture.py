@@ -218,7 +218,7 @@ def _scale_bar(axes: Axes, view: View) -> None:
     """A bar of a round length, about a fifth of the panel, at its lower left."""
     left, bottom, right, top = view
     width, height = right - left, top - bottom
-    length = _round_length(width / 5)
+    length = round_length(width / 5)
     x, y = left + 0.05 * width, bottom + 0.05 * height
     label = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
     # White below black shows on any ground.
@@ -237,7 +237,8 @@ def _scale_bar(axes: Axes, view: View) -> None:
     )
 
 
-def _round_length(about: float) -> float:
+def round_length(about: float) -> float:
+    """The largest of 1, 2 and 5 times a power of ten that is not above ``about``."""
     power = 10.0 ** math.floor(math.log10(about))
     return max(step * power for step in (1, 2, 5) if step * power <= about)
 

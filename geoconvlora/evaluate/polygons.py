@@ -24,6 +24,7 @@ _PARQUET = (".parquet", ".geoparquet")
 _SEGMENT_M = 1000.0
 _METRES_PER_DEGREE = 111_320.0
 _LARGEST_DISTORTION = 0.01
+_NO_CRS = "{} has no CRS: assign the one that it was drawn in, in QGIS say"
 
 
 @dataclass(frozen=True)
@@ -95,15 +96,23 @@ def read_layer(path: str | Path, column: str | None = None) -> PolygonLayer:
         >>> len(read_layer("fields.gpkg"))  # doctest: +SKIP
         1204
     """
-    path = Path(path)
-    if not path.exists():
-        raise LabelError(f"{path} does not exist")
-    try:
-        frame = _read_frame(path, column)
-    except (DataSourceError, DataLayerError, ValueError, RuntimeError, OSError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise LabelError(f"{path} cannot be read as a vector file ({reason})") from error
+    frame = _read_frame(path, column)
     return layer_of(frame, str(path), column)
+
+
+def read_frame(path: str | Path) -> gpd.GeoDataFrame:
+    """Read the polygons of a vector file as they are, with all columns.
+
+    Args:
+        path: As for :func:`read_layer`.
+
+    Raises:
+        LabelError: The file cannot be read or has no CRS.
+    """
+    frame = _read_frame(path, None)
+    if frame.crs is None:
+        raise LabelError(_NO_CRS.format(path))
+    return frame
 
 
 def layer_of(frame: gpd.GeoDataFrame, name: str, column: str | None = None) -> PolygonLayer:
@@ -118,7 +127,7 @@ def layer_of(frame: gpd.GeoDataFrame, name: str, column: str | None = None) -> P
         LabelError: There is no CRS, or not the column.
     """
     if frame.crs is None:
-        raise LabelError(f"{name} has no CRS: assign the one that it was drawn in, in QGIS say")
+        raise LabelError(_NO_CRS.format(name))
     if column is not None and column not in frame.columns:
         listed = ", ".join(str(c) for c in frame.columns if c != frame.geometry.name)
         raise LabelError(f"{name} has no column {column!r}: its columns are {listed or 'none'}")
@@ -187,7 +196,18 @@ def crs_name(crs: pyproj.CRS) -> str:
     return str(crs.name) if code is None else f"EPSG:{code}"
 
 
-def _read_frame(path: Path, column: str | None) -> gpd.GeoDataFrame:
+def _read_frame(path: str | Path, column: str | None) -> gpd.GeoDataFrame:
+    path = Path(path)
+    if not path.exists():
+        raise LabelError(f"{path} does not exist")
+    try:
+        return _frame_of(path, column)
+    except (DataSourceError, DataLayerError, ValueError, RuntimeError, OSError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise LabelError(f"{path} cannot be read as a vector file ({reason})") from error
+
+
+def _frame_of(path: Path, column: str | None) -> gpd.GeoDataFrame:
     if path.suffix.lower() in _PARQUET:
         # Without a list of columns, one that is missing can be named together with those there are.
         return gpd.read_parquet(path)
