@@ -1,0 +1,1 @@
+"""Looking at scenes, maps and polygons. Nothing here imports torch."""
