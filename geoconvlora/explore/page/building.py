@@ -171,13 +171,19 @@ def _content(inputs: _Inputs, bands: Sequence[int] | None, max_polygons: int) ->
     drawn, side = _pictures(inputs.rasters, chosen, legends, crs, sum(map(_size, shapes)))
     notes += _picture_notes(inputs.rasters, side)
     layers = [*_picture_layers(inputs.rasters, drawn, legends, bool(shapes)), *shapes]
-    title = ", ".join(dict.fromkeys(layer["name"].split(": ")[0] for layer in layers))
     return _Content(
-        document(title, grid, layers, notes),
+        document(_title(inputs), grid, layers, notes),
         tuple(layer["name"] for layer in layers),
         sum(layer["count"] for layer in shapes),
         tuple(notes),
     )
+
+
+def _title(inputs: _Inputs) -> str:
+    names = [raster.name for raster in inputs.rasters] + [
+        file.path.name for file in inputs.polygons
+    ]
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _fitting(

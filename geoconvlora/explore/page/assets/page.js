@@ -63,7 +63,7 @@
     if (value === null || value === undefined) return "–";
     if (!column.number) return value;
     if (column.name === "area_m2") return area(value);
-    return Number.isInteger(value) ? String(value) : value.toLocaleString("en", { maximumSignificantDigits: 4, useGrouping: false });
+    return Number.isInteger(value) ? String(value) : value.toLocaleString("en", { maximumSignificantDigits: 3, useGrouping: false });
   };
   const valueOf = (column, row) => {
     if ("same" in column) return column.same;
@@ -101,12 +101,15 @@
   // One canvas for all polygons: of several, only the topmost would hear of the mouse.
   const canvas = L.canvas({ padding: 0.3, tolerance: 2 });
   let selected = null;
+  // Seen from afar, ordinary outlines would hide what they surround.
+  const lineWeight = () => (map.getZoom() < -1 ? 0.5 : 1.2);
+  let weight = lineWeight();
 
   const addPolygons = (layer) => {
     const group = L.featureGroup();
     outlinesOf(layer).forEach((outline, row) => {
       const color = layer.legend[layer.classes[row]].color;
-      const polygon = L.polygon(outline, { renderer: canvas, color, weight: 1.2 });
+      const polygon = L.polygon(outline, { renderer: canvas, color, weight });
       polygon.row = row;
       group.addLayer(polygon);
     });
@@ -140,7 +143,7 @@
     if (!selected) return;
     const { layer, polygon } = selected;
     selected = null;
-    polygon.setStyle({ weight: 1.2, opacity: layer.opacity });
+    polygon.setStyle({ weight, opacity: layer.opacity });
   };
   const select = (layer, polygon, latlng) => {
     deselect();
@@ -149,7 +152,11 @@
       element("td", {}, String(shown(column, valueOf(column, polygon.row))))));
     const attributes = element("div", { class: "attributes" },
       element("table", { "aria-label": `Attributes, ${layer.name}` }, element("tbody", {}, ...rows)));
-    L.popup({ maxWidth: 320, autoPanPadding: [10, 10] })
+    const room = map.getSize();
+    L.popup({
+      minWidth: 190, maxWidth: Math.min(320, room.x - 70), maxHeight: Math.min(280, room.y * 0.5),
+      autoPanPadding: [10, 10],
+    })
       .setLatLng(latlng).setContent(attributes).openOn(map);
     selected = { layer, polygon };
     emphasise();
@@ -285,6 +292,13 @@
     byId("layers").prepend(control);
     if (layer.visible) toggle(layer, true);
   }
+
+  map.on("zoomend", () => {
+    if (weight === lineWeight()) return;
+    weight = lineWeight();
+    for (const layer of withPolygons) layer.drawn.setStyle({ weight });
+    if (selected) emphasise();
+  });
 
   const withPolygons = content.layers.filter((layer) => layer.kind === "polygons").reverse();
   if (withPolygons.length) {
