@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,8 +168,8 @@ def _content(inputs: _Inputs, bands: Sequence[int] | None, max_polygons: int) ->
         layer, reduced = _fitting(each, grid, polygon_colors(each, colors, number), len(shown))
         shapes.append(layer)
         notes += reduced.notes
-    drawn, side = _pictures(inputs.rasters, chosen, legends, crs, sum(map(_size, shapes)))
-    notes += _picture_notes(inputs.rasters, side)
+    drawn = _pictures(inputs.rasters, chosen, legends, crs, sum(map(_size, shapes)))
+    notes += _picture_notes(inputs.rasters, drawn)
     layers = [*_picture_layers(inputs.rasters, drawn, legends, bool(shapes)), *shapes]
     return _Content(
         document(_title(inputs), grid, layers, notes),
@@ -204,15 +204,15 @@ def _pictures(
     legends: dict[str, ClassLegend],
     crs: pyproj.CRS,
     taken: int,
-) -> tuple[list[list[Picture]], int]:
-    """Pictures of each raster, as large as they fit, and their longer side."""
+) -> list[list[Picture]]:
+    """Pictures of each raster, as large as they fit."""
     room = (MAX_BYTES - _FRAME_BYTES - taken) / _BASE64
     side = MAX_SIDE
     while True:
         drawn = [_drawn(raster, bands, legends, crs, side) for raster in rasters]
         size = sum(len(picture.image) for pictures in drawn for picture in pictures)
         if size <= room:
-            return drawn, side
+            return drawn
         side = int(side * min(0.9, 0.95 * math.sqrt(room / size)))
 
 
@@ -252,17 +252,16 @@ def _picture_layers(
     return layers
 
 
-def _picture_notes(rasters: Sequence[RasterFile], side: int) -> list[str]:
-    notes = []
-    for raster in rasters:
-        height, width = raster.geobox.shape
-        shrink = side / max(height, width)
-        if shrink < 1:
-            notes.append(
-                f"{raster.name}: shown at {max(1, round(width * shrink)):,} x "
-                f"{max(1, round(height * shrink)):,} of {width:,} x {height:,} pixels"
+def _picture_notes(
+    rasters: Sequence[RasterFile], drawn: Sequence[Sequence[Picture]]
+) -> Iterator[str]:
+    for raster, pictures in zip(rasters, drawn, strict=True):
+        whole, seen = raster.geobox.shape, pictures[0].shape
+        if seen[0] * seen[1] < whole[0] * whole[1]:
+            yield (
+                f"{raster.name}: shown at {seen[1]:,} x {seen[0]:,} of "
+                f"{whole[1]:,} x {whole[0]:,} pixels"
             )
-    return notes
 
 
 def _size(layer: dict[str, Any]) -> int:

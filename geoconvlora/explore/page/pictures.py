@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyproj
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
@@ -78,7 +77,8 @@ def scene_bands(raster: RasterFile, asked: Sequence[int] | None) -> tuple[int, .
 
 def draw_scene(raster: RasterFile, bands: Sequence[int], crs: pyproj.CRS, side: int) -> Picture:
     """Bands stretched from their 2nd to their 98th percentile; clear where there is no data."""
-    values, valid = raster.read(bands, crs, side, Resampling.average)
+    seen = raster.read(bands, crs, side, merge=True)
+    values, valid = seen.values, seen.valid
     image = np.empty((4, *valid.shape), np.uint8)
     for channel, band in enumerate(values):
         image[channel] = _stretched(band, valid)
@@ -87,7 +87,7 @@ def draw_scene(raster: RasterFile, bands: Sequence[int], crs: pyproj.CRS, side: 
     image[3] = np.where(valid, 255, 0)
     return Picture(
         raster.name,
-        raster.bounds(crs),
+        seen.bounds,
         "image/webp",
         encode(image, "WEBP", QUALITY=_QUALITY),
         valid.shape,
@@ -96,7 +96,8 @@ def draw_scene(raster: RasterFile, bands: Sequence[int], crs: pyproj.CRS, side: 
 
 def draw_classes(raster: RasterFile, legend: ClassLegend, crs: pyproj.CRS, side: int) -> Picture:
     """Classes in their colours; background and no data are clear."""
-    values, valid = raster.read([1], crs, side, Resampling.nearest)
+    seen = raster.read([1], crs, side, merge=False)
+    values, valid = seen.values, seen.valid
     place = np.searchsorted(legend.ids, values[0])
     place = np.minimum(place, len(legend.ids) - 1)
     known = valid & (np.asarray(legend.ids)[place] == values[0])
@@ -106,13 +107,14 @@ def draw_classes(raster: RasterFile, legend: ClassLegend, crs: pyproj.CRS, side:
         for i, entry in enumerate(legend.entries)
     }
     image = encode(index[None], "PNG", palette={**palette, _CLEAR: (0, 0, 0, 0)}, ZLEVEL=9)
-    return Picture(raster.name, raster.bounds(crs), "image/png", image, index.shape)
+    return Picture(raster.name, seen.bounds, "image/png", image, index.shape)
 
 
 def draw_probabilities(raster: RasterFile, crs: pyproj.CRS, side: int) -> list[Picture]:
     """Each band from 0 to 1 in the colours of :func:`ramp`, the background's left out."""
     bands = shown_probabilities(raster)
-    values, valid = raster.read(bands, crs, side, Resampling.average)
+    seen = raster.read(bands, crs, side, merge=True)
+    values, valid = seen.values, seen.valid
     palette = {i: (*bytes.fromhex(color[1:]), 255) for i, color in enumerate(ramp(RAMP_STEPS))} | {
         _CLEAR: (0, 0, 0, 0)
     }
@@ -125,7 +127,7 @@ def draw_probabilities(raster: RasterFile, crs: pyproj.CRS, side: int) -> list[P
         name = raster.dataset.descriptions[band - 1] or f"band {band}"
         image = encode(index[None], "PNG", palette=palette, ZLEVEL=9)
         pictures.append(
-            Picture(f"{raster.name}: {name}", raster.bounds(crs), "image/png", image, index.shape)
+            Picture(f"{raster.name}: {name}", seen.bounds, "image/png", image, index.shape)
         )
     return pictures
 

@@ -22,11 +22,10 @@ from rasterio.warp import transform_bounds
 
 from geoconvlora.errors import SceneError
 from geoconvlora.explore.page.grid import Bounds, usable
+from geoconvlora.explore.page.merging import Mask, read_merged
 from geoconvlora.scenes.class_names import CLASSES_TAG
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.opening import RASTER_FAULTS, georeference, open_dataset, reason
-
-Mask = NDArray[np.bool_]
 
 _LOOK_PX = 512
 _MOST_CLASSES = 64
@@ -41,6 +40,21 @@ class Kind(StrEnum):
     scene = "scene"
     classes = "classes"
     probabilities = "probabilities"
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """A whole raster in few pixels.
+
+    Attributes:
+        values: ``(C, h, w)`` as stored, or means of these.
+        valid: ``(h, w)``, where all of them are data.
+        bounds: Of the pixels, in the CRS that was asked for.
+    """
+
+    values: NDArray[Any]
+    valid: Mask
+    bounds: Bounds
 
 
 @dataclass(frozen=True)
@@ -91,65 +105,55 @@ class RasterFile:
         _, bottom, _, top = self.bounds(crs)
         return (top - bottom) / self.geobox.shape[0]
 
-    def read(
-        self, bands: Sequence[int], crs: pyproj.CRS, side: int, resampling: Resampling
-    ) -> tuple[NDArray[Any], Mask]:
+    def read(self, bands: Sequence[int], crs: pyproj.CRS, side: int, *, merge: bool) -> Excerpt:
         """Read the whole raster in few pixels, from overviews where there are any.
 
-        Where it is in the page's CRS and north is up, pixels are merged and never moved.
+        Where it is in the page's CRS and north is up, pixels are merged or left out, not moved.
 
         Args:
             bands: 1-based.
             crs: In which the pixels are to lie.
             side: Pixels of the longer side at most.
-            resampling: How pixels are merged.
-
-        Returns:
-            Values ``(C, h, w)`` as stored, and where all of them are data ``(h, w)``.
+            merge: Whether pixels become the mean of several, or one of them.
 
         Raises:
             SceneError: The file is truncated or damaged.
         """
-        height, width = self.geobox.shape
         try:
-            with raster_environment(), ExitStack() as stack:
-                dataset: DatasetReader = self.dataset
+            with raster_environment():
                 if not self._lies_in(crs):
-                    left, bottom, right, top = self.bounds(crs)
-                    diagonal = math.hypot(height, width) / math.hypot(right - left, top - bottom)
-                    height, width = (
-                        max(1, round((top - bottom) * diagonal)),
-                        max(1, round((right - left) * diagonal)),
-                    )
-                    height, width = _fitted(height, width, side)
-                    transform = Affine.translation(left, top) * Affine.scale(
-                        (right - left) / width, (bottom - top) / height
-                    )
-                    dataset = stack.enter_context(
-                        WarpedVRT(
-                            dataset,
-                            crs=crs.to_wkt(),
-                            transform=transform,
-                            height=height,
-                            width=width,
-                            resampling=resampling,
-                            add_alpha=ColorInterp.alpha not in dataset.colorinterp,
-                        )
-                    )
-                height, width = _fitted(height, width, side)
-                stored = dataset.read(
-                    list(bands), out_shape=(len(bands), height, width), resampling=resampling,
-                    masked=True,
-                )  # fmt: skip
+                    return self._warped(bands, crs, side, merge=merge)
+                if merge:
+                    return self._merged(bands, side)
+                return _excerpt(self.dataset, bands, side, self.bounds(crs))
         except RASTER_FAULTS as fault:
             raise SceneError(
                 f"{self.path} cannot be read: it is truncated or damaged ({reason(fault)})"
             ) from fault
-        values: NDArray[Any] = stored.data
-        valid = ~np.ma.getmaskarray(stored).any(axis=0)
-        if values.dtype.kind == "f":
-            valid &= np.isfinite(values).all(axis=0)
-        return values, valid
+
+    def _merged(self, bands: Sequence[int], side: int) -> Excerpt:
+        factor = -(-max(self.geobox.shape) // side)
+        values, valid = read_merged(self.dataset, bands, factor)
+        affine, (height, width) = self.geobox.affine, valid.shape
+        right = affine.c + affine.a * width * factor
+        bottom = affine.f + affine.e * height * factor
+        return Excerpt(values, valid, (affine.c, bottom, right, affine.f))
+
+    def _warped(self, bands: Sequence[int], crs: pyproj.CRS, side: int, *, merge: bool) -> Excerpt:
+        left, bottom, right, top = self.bounds(crs)
+        density = math.hypot(*self.geobox.shape) / math.hypot(right - left, top - bottom)
+        height, width = _fitted((top - bottom) * density, (right - left) * density, side)
+        across, down = (right - left) / width, (top - bottom) / height
+        with WarpedVRT(
+            self.dataset,
+            crs=crs.to_wkt(),
+            transform=Affine(across, 0, left, 0, -down, top),
+            height=height,
+            width=width,
+            resampling=Resampling.average if merge else Resampling.nearest,
+            add_alpha=ColorInterp.alpha not in self.dataset.colorinterp,
+        ) as warped:
+            return _excerpt(warped, bands, side, (left, bottom, right, top))
 
     def _lies_in(self, crs: pyproj.CRS) -> bool:
         affine = self.geobox.affine
@@ -196,20 +200,31 @@ def _kind(opened: RasterFile) -> Kind:
         return Kind.probabilities if _adds_up(opened, bands) else Kind.scene
     if len(bands) > 1:
         return Kind.scene
-    values, valid = opened.read(bands, opened.crs, _LOOK_PX, Resampling.nearest)
-    found = np.unique(values[0][valid])
+    seen = opened.read(bands, opened.crs, _LOOK_PX, merge=False)
+    found = np.unique(seen.values[0][seen.valid])
     return Kind.classes if 0 < len(found) <= _MOST_CLASSES and found[0] >= 0 else Kind.scene
 
 
 def _adds_up(opened: RasterFile, bands: Sequence[int]) -> bool:
-    values, valid = opened.read(bands, opened.crs, _LOOK_PX, Resampling.nearest)
-    fractions = values[:, valid].astype(np.float32) * np.float32(opened.dataset.scales[0])
+    seen = opened.read(bands, opened.crs, _LOOK_PX, merge=False)
+    fractions = seen.values[:, seen.valid].astype(np.float32) * np.float32(opened.dataset.scales[0])
     if not fractions.size or fractions.min() < 0 or fractions.max() > 1:
         return False
     return len(bands) == 1 or bool(np.abs(fractions.sum(axis=0) - 1).max() < _SUM_ERROR)
 
 
-def _fitted(height: int, width: int, side: int) -> tuple[int, int]:
+def _excerpt(dataset: DatasetReader, bands: Sequence[int], side: int, bounds: Bounds) -> Excerpt:
+    """Every n-th pixel."""
+    shape = _fitted(dataset.height, dataset.width, side)
+    stored = dataset.read(list(bands), out_shape=(len(bands), *shape), masked=True)
+    values: NDArray[Any] = stored.data
+    valid = ~np.ma.getmaskarray(stored).any(axis=0)
+    if values.dtype.kind == "f":
+        valid &= np.isfinite(values).all(axis=0)
+    return Excerpt(values, valid, bounds)
+
+
+def _fitted(height: float, width: float, side: int) -> tuple[int, int]:
     """A shape with the same proportions whose longer side is at most ``side``."""
     shrink = min(1.0, side / max(height, width))
     return max(1, round(height * shrink)), max(1, round(width * shrink))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import HOSTILE, write_raster
+from view_inputs import HOSTILE, write_raster
 
 from geoconvlora.errors import ConfigError, OutputError
 from geoconvlora.explore.page import building, view
@@ -71,7 +71,7 @@ def test_polygons_over_the_limit_are_left_out_and_it_is_said(folder: Path, tmp_p
 def test_polygons_whose_attributes_are_too_long_are_fewer(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(building, "_POLYGON_BYTES", 1100)
+    monkeypatch.setattr(building, "_POLYGON_BYTES", 800)
     assert view([folder / "fields.gpkg"], tmp_path / "a.html").polygons < 6
 
 
