@@ -16,6 +16,7 @@ from geoconvlora.scenes.class_names import CLASSES_TAG, class_table
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.ground import ground_sampling_distance
 from geoconvlora.scenes.opening import RASTER_FAULTS, reason
+from geoconvlora.scenes.validity import Validity
 from geoconvlora.vector.classes import BACKGROUND
 from geoconvlora.vector.styles import PALETTE
 
@@ -92,13 +93,14 @@ def _counted(raster: RasterFile, window: Window) -> dict[int, int]:
     """How often each value occurs in a window."""
     try:
         with raster_environment():
-            values = raster.dataset.read(1, window=window)
-            valid = raster.dataset.read_masks(1, window=window) > 0
+            stored = raster.dataset.read([1], window=window)
+            validity = Validity.of(raster.dataset, [1], nodata=None, default_nodata=None)
+            valid = validity.read(raster.dataset, [1], window, stored)
     except RASTER_FAULTS as fault:
         raise SceneError(
             f"{raster.path} cannot be read: it is truncated or damaged ({reason(fault)})"
         ) from fault
-    held: NDArray = values.ravel() if valid.all() else values[valid]
+    held: NDArray = stored.ravel() if valid.all() else stored[0][valid]
     if not held.size:
         return {}
     if held.dtype.itemsize <= 2 and held.dtype.kind == "u":

@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from geoconvlora.scenes.validity import Validity
+
 Mask = NDArray[np.bool_]
 
-#: Rows read at a time: some rows of a file's blocks, so that few of these are read twice.
-_ROWS = 1024
+#: Pixels read at a time: several rows of a file's blocks, so that few of these are read twice.
+_STRIP_PX = 2**25
 
 
 def read_merged(
@@ -41,18 +43,20 @@ def read_merged(
     height, width = -(-dataset.height // factor), -(-dataset.width // factor)
     means = np.empty((len(bands), height, width), np.float32)
     valid = np.empty((height, width), np.bool_)
-    step = max(1, _ROWS // rest)
+    validity = Validity.of(dataset, bands, nodata=None, default_nodata=None)
+    step = max(1, _STRIP_PX // (dataset.width * factor))
     for top in range(0, height, step):
         bottom = min(height, top + step)
         first, last = top * factor, min(dataset.height, bottom * factor)
-        stored = dataset.read(
-            list(bands),
-            window=Window(0, first, dataset.width, last - first),
-            out_shape=(len(bands), -(-(last - first) // finer), -(-dataset.width // finer)),
-            masked=True,
-        )
-        held = ~np.ma.getmaskarray(stored).any(axis=0)
-        values: NDArray[Any] = stored.data
+        window = Window(0, first, dataset.width, last - first)
+        shape = -(-(last - first) // finer), -(-dataset.width // finer)
+        values = dataset.read(list(bands), window=window, out_shape=(len(bands), *shape))
+        held = validity.of_values(values)
+        if validity.masked:
+            masks = dataset.read_masks(list(bands), window=window, out_shape=(len(bands), *shape))
+            held &= (masks > 0).all(axis=0)
+        for alpha in validity.alpha:
+            held &= dataset.read(alpha, window=window, out_shape=shape) > 0
         if values.dtype.kind == "f":
             held &= np.isfinite(values).all(axis=0)
         if not held.all():

@@ -142,7 +142,7 @@ def test_large_rasters_are_merged_to_the_side_asked_for(tmp_path: Path, stack: E
 def test_merged_pixels_are_means_of_the_valid_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: int, overviews: list[int]
 ) -> None:
-    monkeypatch.setattr(merging, "_ROWS", 8)
+    monkeypatch.setattr(merging, "_STRIP_PX", 8 * 24)
     # Constant in squares of four pixels, so that overviews of any kind hold the same means.
     values = np.kron(RNG.integers(1, 65_535, (3, 5, 6)), np.ones((4, 4))).astype(np.uint16)
     values[:, 4:8, 4:16] = 0
