@@ -22,10 +22,12 @@
   const everything = L.latLngBounds([bottom, left], [top, right]);
   const map = L.map("map", {
     crs, zoomSnap: 0.25, zoomDelta: 1, wheelPxPerZoomLevel: 90, maxZoom: 6, minZoom: -20,
-    attributionControl: false, zoomAnimation: !still, fadeAnimation: !still,
+    attributionControl: false, zoomControl: false, zoomAnimation: !still, fadeAnimation: !still,
     inertia: !still, keyboardPanDelta: 120,
   });
   L.control.attribution({ prefix: "Leaflet" }).addTo(map);
+  // Below, where popups do not come.
+  L.control.zoom({ position: "bottomright" }).addTo(map);
   L.control.scale({ imperial: false }).addTo(map);
 
   // Places: #zoom/x/y in the page's CRS.
