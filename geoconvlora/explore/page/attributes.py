@@ -35,6 +35,7 @@ def as_columns(table: pa.Table) -> list[dict[str, Any]]:
 
 def _column(name: str, column: pa.ChunkedArray) -> dict[str, Any]:
     number = pa.types.is_integer(column.type) or pa.types.is_floating(column.type)
+    values: list[Any]
     if number:
         values = [_short(value) for value in column.to_pylist()]
     else:

@@ -183,4 +183,5 @@ def _stretched(band: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.uint8
     scale = np.float32(255 / (high - low)) if high > low else np.float32(0)
     with np.errstate(invalid="ignore", over="ignore"):
         bright = (band.astype(np.float32) - np.float32(low)) * scale
-    return np.nan_to_num(np.clip(bright, 0, 255)).astype(np.uint8)
+    image: NDArray[np.uint8] = np.nan_to_num(np.clip(bright, 0, 255)).astype(np.uint8)
+    return image

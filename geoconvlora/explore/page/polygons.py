@@ -193,7 +193,9 @@ def _measured(wkb: pa.ChunkedArray, ruler: Ruler) -> NDArray[np.float64]:
     geometries = _from_wkb(wkb)
     geometries[~_sound(geometries)] = None
     parts, feature = shapely.get_parts(geometries, return_index=True)
-    return np.bincount(feature, ruler.areas(parts), minlength=len(geometries))
+    area_m2 = np.zeros(len(geometries))
+    np.add.at(area_m2, feature, ruler.areas(parts))
+    return area_m2
 
 
 def _chosen(
@@ -222,21 +224,24 @@ def _from_wkb(column: pa.ChunkedArray) -> Geometries:
     geometries: Geometries = shapely.from_wkb(
         column.to_numpy(zero_copy_only=False), on_invalid="ignore"
     )
-    return shapely.force_2d(geometries)
+    flat: Geometries = shapely.force_2d(geometries)
+    return flat
 
 
 def _moved(polygons: Geometries, from_crs: pyproj.CRS, to_crs: pyproj.CRS) -> Geometries:
     if from_crs.equals(to_crs, ignore_axis_order=True):
         return polygons
     transformer = pyproj.Transformer.from_crs(from_crs, to_crs, always_xy=True)
-    return shapely.transform(
+    moved: Geometries = shapely.transform(
         polygons, lambda xy: np.stack(transformer.transform(xy[:, 0], xy[:, 1]), axis=1)
     )
+    return moved
 
 
 def _sound(geometries: Geometries) -> NDArray[np.bool_]:
     """Which are polygons or multipolygons, not empty, with a place."""
     kind = shapely.get_type_id(geometries)
     polygonal = (kind == shapely.GeometryType.POLYGON) | (kind == shapely.GeometryType.MULTIPOLYGON)
-    placed: NDArray[np.bool_] = np.isfinite(shapely.bounds(geometries)).all(axis=1)
-    return polygonal & placed
+    placed = np.isfinite(shapely.bounds(geometries)).all(axis=1)
+    sound: NDArray[np.bool_] = polygonal & placed
+    return sound

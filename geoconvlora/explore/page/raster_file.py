@@ -103,7 +103,7 @@ class RasterFile:
     def pixel_in(self, crs: pyproj.CRS) -> float:
         """Return about the side of a pixel, in units of y of a CRS."""
         _, bottom, _, top = self.bounds(crs)
-        return (top - bottom) / self.geobox.shape[0]
+        return float((top - bottom) / self.geobox.shape[0])
 
     def read(self, bands: Sequence[int], crs: pyproj.CRS, side: int, *, merge: bool) -> Excerpt:
         """Read the whole raster in few pixels, from overviews where there are any.
@@ -218,7 +218,7 @@ def _excerpt(dataset: DatasetReader, bands: Sequence[int], side: int, bounds: Bo
     shape = _fitted(dataset.height, dataset.width, side)
     stored = dataset.read(list(bands), out_shape=(len(bands), *shape), masked=True)
     values: NDArray[Any] = stored.data
-    valid = ~np.ma.getmaskarray(stored).any(axis=0)
+    valid: Mask = ~np.ma.getmaskarray(stored).any(axis=0)
     if values.dtype.kind == "f":
         valid &= np.isfinite(values).all(axis=0)
     return Excerpt(values, valid, bounds)
