@@ -98,10 +98,9 @@ def draw_classes(raster: RasterFile, legend: ClassLegend, crs: pyproj.CRS, side:
     """Classes in their colours; background and no data are clear."""
     seen = raster.read([1], crs, side, merge=False)
     values, valid = seen.values, seen.valid
-    place = np.searchsorted(legend.ids, values[0])
-    place = np.minimum(place, len(legend.ids) - 1)
-    known = valid & (np.asarray(legend.ids)[place] == values[0])
-    index = np.where(known, place, _CLEAR).astype(np.uint8)
+    index = np.full(valid.shape, _CLEAR, np.uint8)
+    for place, value in enumerate(legend.ids):
+        index[valid & (values[0] == value)] = place
     palette = {
         i: (*bytes.fromhex(entry.color[1:]), 0 if entry.clear else 255)
         for i, entry in enumerate(legend.entries)

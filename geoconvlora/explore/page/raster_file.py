@@ -20,7 +20,7 @@ from rasterio.io import DatasetReader
 from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 
-from geoconvlora.errors import SceneError
+from geoconvlora.errors import BandError, SceneError
 from geoconvlora.explore.page.grid import Bounds, usable
 from geoconvlora.explore.page.merging import Mask, read_merged
 from geoconvlora.scenes.class_names import CLASSES_TAG
@@ -174,9 +174,12 @@ def open_raster(path: str, stack: ExitStack) -> RasterFile:
 
     Raises:
         SceneError: It is missing, damaged or has no place.
+        BandError: It has no band but alpha.
     """
     dataset = open_dataset(path)
     stack.callback(dataset.close)
+    if not data_bands(dataset):
+        raise BandError(f"{path} has no band but alpha: there is nothing to show")
     geobox = georeference(dataset, path)
     opened = RasterFile(path, dataset, geobox, Kind.scene)
     return RasterFile(path, dataset, geobox, _kind(opened))
@@ -218,7 +221,7 @@ def _excerpt(dataset: DatasetReader, bands: Sequence[int], side: int, bounds: Bo
     shape = _fitted(dataset.height, dataset.width, side)
     stored = dataset.read(list(bands), out_shape=(len(bands), *shape), masked=True)
     values: NDArray[Any] = stored.data
-    valid: Mask = ~np.ma.getmaskarray(stored).any(axis=0)
+    valid: Mask = (~np.ma.getmaskarray(stored)).all(axis=0)
     if values.dtype.kind == "f":
         valid &= np.isfinite(values).all(axis=0)
     return Excerpt(values, valid, bounds)

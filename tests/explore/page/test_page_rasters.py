@@ -186,6 +186,15 @@ def test_class_values_may_be_any_whole_numbers(tmp_path: Path, stack: ExitStack)
     assert pixels(draw_classes(raster, legend, UTM, 64))[3, 0].tolist() == [0, 255, 255, 0]
 
 
+def test_a_map_without_any_data_is_clear(tmp_path: Path, stack: ExitStack) -> None:
+    tags = {"GEOCONVLORA_CLASSES": "[]"}
+    values = np.full((1, 8, 8), 255, np.uint8)
+    raster = opened(write_raster(tmp_path / "a.tif", values, nodata=255, tags=tags), stack)
+    legend = read_legend(raster)
+    assert legend.entries == ()
+    assert (pixels(draw_classes(raster, legend, UTM, 64))[3] == 0).all()
+
+
 def test_numbered_objects_are_not_taken_for_classes(tmp_path: Path, stack: ExitStack) -> None:
     values = np.arange(400, dtype=np.uint16).reshape(1, 20, 20)
     path = write_raster(tmp_path / "a.tif", values, tags={"GEOCONVLORA_CLASSES": "[]"})
