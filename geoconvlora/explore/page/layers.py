@@ -65,6 +65,7 @@ def polygon_layer(shown: ShownPolygons, grid: PageGrid, colors: dict[str, str]) 
     left, _, _, top = grid.bounds
     packed = pack_polygons(shown.polygons, (left, top), quantum)
     place = {total.name: number for number, total in enumerate(shown.totals)}
+    others = len(shown.totals) - 1
     return {
         "kind": "polygons",
         "name": shown.file.path.name,
@@ -78,7 +79,7 @@ def polygon_layer(shown: ShownPolygons, grid: PageGrid, colors: dict[str, str]) 
         "vertices": base64.b64encode(packed.vertices).decode(),
         "steps": base64.b64encode(packed.steps).decode(),
         "columns": as_columns(shown.attributes),
-        "classes": [place[name] for name in class_names(shown.attributes, CLASS)],
+        "classes": [place.get(name, others) for name in class_names(shown.attributes, CLASS)],
         "legend": [
             {
                 "name": total.name or "polygons",

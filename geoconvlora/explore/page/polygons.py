@@ -20,6 +20,9 @@ from geoconvlora.vector.measure import Ruler
 
 AREA = "area_m2"
 CLASS = "class"
+MAX_CLASSES = 60
+"""Classes of a file that the legend names; the smallest of more are counted together."""
+OTHERS = "other classes"
 
 #: Simplified outlines may differ from the true ones by this many pixels of the finest raster.
 _TOLERANCES_PX = (0.5, 1.0, 2.0, 4.0)
@@ -166,8 +169,19 @@ def _survey(file: PolygonFile) -> tuple[NDArray[np.float64], tuple[ClassTotal, .
     totals = sorted(sums.items(), key=lambda item: (-item[1][1], item[0]))
     return (
         np.concatenate(areas) if areas else np.empty(0),
-        tuple(ClassTotal(name, count, total) for name, (count, total) in totals),
+        _named([ClassTotal(name, count, total) for name, (count, total) in totals]),
     )
+
+
+def _named(totals: list[ClassTotal]) -> tuple[ClassTotal, ...]:
+    """As many as the legend names."""
+    if len(totals) <= MAX_CLASSES:
+        return tuple(totals)
+    rest = totals[MAX_CLASSES - 1 :]
+    others = ClassTotal(
+        OTHERS, sum(each.count for each in rest), sum(each.area_m2 for each in rest)
+    )
+    return (*totals[: MAX_CLASSES - 1], others)
 
 
 def _summed(

@@ -11,6 +11,8 @@ import shapely
 
 from geoconvlora.errors import LabelError
 from geoconvlora.explore.page.attributes import as_columns
+from geoconvlora.explore.page.grid import PageGrid
+from geoconvlora.explore.page.layers import polygon_colors, polygon_layer
 from geoconvlora.explore.page.polygon_file import open_polygons
 from geoconvlora.explore.page.polygons import read_polygons, simplified
 from geoconvlora.vector import Ruler
@@ -43,6 +45,18 @@ def test_the_largest_are_kept_and_totals_are_of_all(tmp_path: Path, suffix: str)
     assert shown.attributes["area_m2"].to_pylist() == pytest.approx(areas[:14:-1])
     (note,) = shown.notes
     assert "the 5 largest of 20 polygons" in note
+
+
+def test_very_many_classes_are_counted_together(tmp_path: Path) -> None:
+    frame = squares(100, **{"class": [f"crop {i}" for i in range(100)]})
+    shown = read_polygons(open_polygons(written(frame, tmp_path / "a.parquet")), UTM, limit=99)
+    assert len(shown.totals) == 60
+    assert (shown.totals[0].name, shown.totals[-1].name) == ("crop 99", "other classes")
+    assert sum(total.count for total in shown.totals) == 100
+    grid = PageGrid.around(UTM, shown.bounds, [])
+    layer = polygon_layer(shown, grid, polygon_colors(shown, {}, 0))
+    assert layer["classes"][:2] == [0, 1]
+    assert layer["classes"][-1] == 59
 
 
 def test_a_column_of_areas_is_believed(tmp_path: Path) -> None:
