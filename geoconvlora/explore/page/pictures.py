@@ -106,7 +106,7 @@ def draw_classes(raster: RasterFile, legend: ClassLegend, crs: pyproj.CRS, side:
         for i, entry in enumerate(legend.entries)
     }
     image = encode(index[None], "PNG", palette={**palette, _CLEAR: (0, 0, 0, 0)}, ZLEVEL=9)
-    return Picture(raster.name, seen.bounds, "image/png", image, index.shape)
+    return Picture(raster.name, seen.bounds, "image/png", image, valid.shape)
 
 
 def draw_probabilities(raster: RasterFile, crs: pyproj.CRS, side: int) -> list[Picture]:

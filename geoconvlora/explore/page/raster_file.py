@@ -221,7 +221,7 @@ def _excerpt(dataset: DatasetReader, bands: Sequence[int], side: int, bounds: Bo
     shape = _fitted(dataset.height, dataset.width, side)
     stored = dataset.read(list(bands), out_shape=(len(bands), *shape), masked=True)
     values: NDArray[Any] = stored.data
-    valid: Mask = (~np.ma.getmaskarray(stored)).all(axis=0)
+    valid: Mask = np.logical_and.reduce(~np.ma.getmaskarray(stored), axis=0)
     if values.dtype.kind == "f":
         valid &= np.isfinite(values).all(axis=0)
     return Excerpt(values, valid, bounds)
