@@ -20,6 +20,7 @@ from geoconvlora.cli import (
     predict,
     sample,
     train,
+    view,
 )
 from geoconvlora.errors import GeoConvLoRAError
 
@@ -58,6 +59,7 @@ app.command("compare")(compare.compare)
 app.command("polygonize")(polygonize.polygonize)
 app.command("evaluate")(evaluate.evaluate)
 app.command("mosaic")(mosaic.mosaic)
+app.command("view")(view.view)
 app.command("info")(info.info)
 app.command("sample")(sample.sample)
 app.add_typer(models.app, name="models")

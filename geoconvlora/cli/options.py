@@ -124,3 +124,15 @@ def polygon_options(
         classes=None if names is None else tuple(name for name in names if name),
         neighbours=neighbours,
     )
+
+
+def band_numbers(text: str) -> tuple[int, ...]:
+    """Numbers of bands from ``4,3,2``."""
+    from geoconvlora.errors import ConfigError
+
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise ConfigError(
+            f"--bands {text}: give band numbers counted from 1, separated by commas: 4,3,2"
+        ) from None

@@ -27,6 +27,7 @@ from geoconvlora.cli.options import (
     Simplify,
     Smooth,
     Verbose,
+    band_numbers,
     polygon_options,
 )
 from geoconvlora.errors import ConfigError
@@ -163,7 +164,7 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Map one scene or several with a model and write polygons, classes or probabilities."""
-    chosen = None if bands is None else _band_numbers(bands)
+    chosen = None if bands is None else band_numbers(bands)
     box = None if bounds is None else _box(bounds)
     with warnings_as_lines(), interruptible(resumable=resume):
         from geoconvlora.inference import Joining
@@ -220,15 +221,6 @@ def predict(
             f"bands {', '.join(map(str, result.bands))}; {result.tiles} tiles at "
             f"{result.gsd_m:.3g} m; {result.seconds:.1f} s"
         )
-
-
-def _band_numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(
-            f"--bands {text}: give band numbers counted from 1, separated by commas: 4,3,2"
-        ) from None
 
 
 def _box(text: str) -> tuple[float, ...]:
