@@ -80,7 +80,7 @@ REFUSALS = {
     ),
     "one scene twice": (["scene.tif", "scene.tif"], "scene.tif is given twice"),
     "area beside two scenes": (
-        ["scene.tif", "two.tif", "--bounds", "0,0,1,1"],
+        ["scene.tif", "other.tif", "--bounds", "0,0,1,1"],
         "the box 0,0,1,1 does not reach the scenes",
     ),
     "cluster and workers": (
@@ -126,6 +126,7 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> Refusals:
     (folder / "text.tif").write_text("hello")
     (folder / "there.gpkg").write_text("mine")
     write_scene(folder / "scene.tif")
+    write_scene(folder / "other.tif")
     write_scene(folder / "two.tif", bands=2)
     write_scene(folder / "nocrs.tif", crs=None)
     write_card(folder / "card.safetensors")
