@@ -28,7 +28,8 @@ def raster_environment(**options: Any) -> rasterio.Env:
         >>> with raster_environment():
         ...     pass
     """
-    return rasterio.Env(GDAL_CACHEMAX=CACHE_MB, **options)
+    # Bytes: rasterio hands the number on to GDAL's function, not to its option, which takes MB.
+    return rasterio.Env(GDAL_CACHEMAX=CACHE_MB * 2**20, **options)
 
 
 @contextmanager
