@@ -240,7 +240,9 @@ class Cluster:
         from geoconvlora.inference.cluster_rows import NamedModel, PickledModel
 
         if isinstance(model, (str, PathLike)):
-            return NamedModel(_name(model), base and _name(base), model_digest(model))
+            return NamedModel(
+                _name(model), None if base is None else _name(base), model_digest(model)
+            )
         try:
             content = pickle.dumps(model)
         except (pickle.PicklingError, AttributeError, TypeError) as error:

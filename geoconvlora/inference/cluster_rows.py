@@ -29,6 +29,9 @@ _LOADING = threading.Lock()
 class ModelSource(Protocol):
     """What a worker loads a model from; hashable, so that it is loaded once."""
 
+    def __hash__(self) -> int:
+        """Alike for the same model."""
+
     def load(self) -> Model:
         """Return the model, in this process."""
 
