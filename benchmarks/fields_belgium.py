@@ -37,8 +37,8 @@ from geoconvlora.weights import read_card
 from geoconvlora.weights.card import ModelCard
 
 DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
-SEED_DEPTHS = (0.15, 0.2, 0.25)
-EXTENTS = (0.4, 0.5, 0.6)
+SEED_DEPTHS = (0.2, 0.3, 0.4)
+MAX_BOUNDARIES = (0.3, 0.4, 0.5)
 MIN_EXTENTS = (0.0, 0.6, 0.7, 0.8)
 FEED_ROWS = 512
 LEAST_AREA_M2 = 2000.0
@@ -114,9 +114,9 @@ def objects_by_setting(
 ) -> Iterator[tuple[dict[str, float], gpd.GeoDataFrame]]:
     """Objects for every combination of thresholds."""
     assert card.instances is not None, "the model must make objects"
-    for seed, extent in itertools.product(SEED_DEPTHS, EXTENTS):
+    for seed, line in itertools.product(SEED_DEPTHS, MAX_BOUNDARIES):
         rule = card.instances.model_copy(
-            update={"seed_depth": seed, "extent_threshold": extent, "min_extent": 0.0}
+            update={"seed_depth": seed, "max_boundary": line, "min_extent": 0.0}
         )
         polygons = MapPolygons(
             geobox=geobox,
@@ -132,7 +132,7 @@ def objects_by_setting(
         ]
         every = pd.concat([*done, polygons.finish()], ignore_index=True)
         for least in MIN_EXTENTS:
-            setting = {"seed_depth": seed, "extent_threshold": extent, "min_extent": least}
+            setting = {"seed_depth": seed, "max_boundary": line, "min_extent": least}
             yield setting, every[every["confidence"] >= least]
 
 
