@@ -7,43 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-import torch
+from known_models import Pointwise, make_card
 from numpy.typing import NDArray
 from rasterio.transform import Affine
 from torch import nn
 
 from geoconvlora.weights import Model
-from geoconvlora.weights.card import Band, BaseWeights, ClassInfo, ModelCard, Scaling
-
-
-class Pointwise(nn.Module):
-    """Each pixel's logits are its own bands, so a map made from it can have no seams."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[tuple[int, ...]] = []
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        self.seen.append(tuple(images.shape))
-        return images.clone()
-
-
-def make_card(**changes: Any) -> ModelCard:
-    colors = ("#000000", "#00ff00", "#ff0000")
-    settings: dict[str, Any] = {
-        "name": "pointwise",
-        "task": "classes",
-        "base": BaseWeights(name="none", size="vit_t"),
-        "method": "full",
-        "classes": [
-            ClassInfo(id=i, name=name, color=colors[i])
-            for i, name in enumerate(("ground", "crop", "road"))
-        ],
-        "bands": [Band(name=name, mean=0, std=1) for name in ("red", "green", "blue")],
-        "scaling": Scaling(scale=0.02),
-        "tile_size": 32,
-    }
-    return ModelCard(**{**settings, **changes})
 
 
 @pytest.fixture

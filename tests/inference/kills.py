@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import torch
-from conftest import make_card
+from known_models import make_card
 from networks import convolution
 from torch import nn
 

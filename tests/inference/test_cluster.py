@@ -10,7 +10,7 @@ import dask
 import numpy as np
 import pytest
 import rasterio
-from conftest import make_card
+from known_models import make_card
 from networks import Dying, Failing, convolution
 
 from geoconvlora import __version__

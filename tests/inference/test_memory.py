@@ -19,7 +19,7 @@ PREDICT = """
 import sys
 import torch
 torch.set_num_threads(1)
-from conftest import Pointwise, make_card
+from known_models import Pointwise, make_card
 from geoconvlora.inference import predict
 from geoconvlora.weights import Model
 from peak_memory import peak_memory_mb

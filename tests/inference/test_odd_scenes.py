@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
-from conftest import make_card
+from known_models import make_card
 from rasterio.enums import ColorInterp
 from rasterio.features import rasterize
 
