@@ -1,4 +1,7 @@
-"""Names that outputs can have: with room for the temporary files that stand beside them."""
+"""Names of files: what tells GeoParquet, and how long an output's may be.
+
+An output's name leaves room for those of the temporary files that stand beside it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,9 @@ import os
 from pathlib import Path
 
 from geoconvlora.errors import OutputError
+
+#: Endings of vector files that GDAL may not read, but pyarrow does.
+PARQUET_SUFFIXES = (".parquet", ".geoparquet")
 
 #: What file systems allow for one name, and Linux for a whole path.
 _NAME_BYTES = 255

@@ -17,12 +17,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 if TYPE_CHECKING:
     from geoconvlora.vector import PolygonOptions
+
+Number = TypeVar("Number", int, float)
 
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Say more, and show tracebacks of internal errors.")
@@ -128,11 +130,20 @@ def polygon_options(
 
 def band_numbers(text: str) -> tuple[int, ...]:
     """Numbers of bands from ``4,3,2``."""
+    wanted = "band numbers counted from 1, separated by commas: 4,3,2"
+    return _numbers(int, "--bands", text, wanted)
+
+
+def bounds_numbers(text: str) -> tuple[float, ...]:
+    """Numbers from ``west,south,east,north``; how many there must be is asked elsewhere."""
+    wanted = "four numbers separated by commas: west,south,east,north"
+    return _numbers(float, "--bounds", text, wanted)
+
+
+def _numbers(kind: type[Number], option: str, text: str, wanted: str) -> tuple[Number, ...]:
     from geoconvlora.errors import ConfigError
 
     try:
-        return tuple(int(part) for part in text.split(","))
+        return tuple(kind(part) for part in text.split(","))
     except ValueError:
-        raise ConfigError(
-            f"--bands {text}: give band numbers counted from 1, separated by commas: 4,3,2"
-        ) from None
+        raise ConfigError(f"{option} {text}: give {wanted}") from None

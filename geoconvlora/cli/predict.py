@@ -28,9 +28,9 @@ from geoconvlora.cli.options import (
     Smooth,
     Verbose,
     band_numbers,
+    bounds_numbers,
     polygon_options,
 )
-from geoconvlora.errors import ConfigError
 
 if TYPE_CHECKING:
     from geoconvlora.inference.blending import Blend
@@ -165,7 +165,7 @@ def predict(
 ) -> None:
     """Map one scene or several with a model and write polygons, classes or probabilities."""
     chosen = None if bands is None else band_numbers(bands)
-    box = None if bounds is None else _box(bounds)
+    box = None if bounds is None else bounds_numbers(bounds)
     with warnings_as_lines(), interruptible(resumable=resume):
         from geoconvlora.inference import Joining
         from geoconvlora.inference import predict as run
@@ -221,12 +221,3 @@ def predict(
             f"bands {', '.join(map(str, result.bands))}; {result.tiles} tiles at "
             f"{result.gsd_m:.3g} m; {result.seconds:.1f} s"
         )
-
-
-def _box(text: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise ConfigError(
-            f"--bounds {text}: give four numbers separated by commas: west,south,east,north"
-        ) from None

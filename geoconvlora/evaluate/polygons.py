@@ -17,10 +17,10 @@ from pyproj.crs.coordinate_operation import LambertAzimuthalEqualAreaConversion
 from pyproj.exceptions import ProjError
 
 from geoconvlora.errors import LabelError
+from geoconvlora.naming import PARQUET_SUFFIXES
 
 Geometries = NDArray[np.object_]
 
-_PARQUET = (".parquet", ".geoparquet")
 _SEGMENT_M = 1000.0
 _METRES_PER_DEGREE = 111_320.0
 _LARGEST_DISTORTION = 0.01
@@ -138,7 +138,7 @@ def layer_of(frame: gpd.GeoDataFrame, name: str, column: str | None = None) -> P
 
 def is_vector(path: str | Path) -> bool:
     """Whether a file holds layers of features, and not pixels."""
-    if Path(path).suffix.lower() in _PARQUET:
+    if Path(path).suffix.lower() in PARQUET_SUFFIXES:
         return True
     try:
         return len(pyogrio.list_layers(path)) > 0
@@ -149,7 +149,7 @@ def is_vector(path: str | Path) -> bool:
 def has_column(path: str | Path, column: str) -> bool:
     """Whether a vector file has a column; False where it cannot be read as one."""
     try:
-        if Path(path).suffix.lower() in _PARQUET:
+        if Path(path).suffix.lower() in PARQUET_SUFFIXES:
             import pyarrow.parquet as pq
 
             return column in pq.read_schema(path).names
@@ -208,7 +208,7 @@ def _read_frame(path: str | Path, column: str | None) -> gpd.GeoDataFrame:
 
 
 def _frame_of(path: Path, column: str | None) -> gpd.GeoDataFrame:
-    if path.suffix.lower() in _PARQUET:
+    if path.suffix.lower() in PARQUET_SUFFIXES:
         # Without a list of columns, one that is missing can be named together with those there are.
         return gpd.read_parquet(path)
     layer = _polygon_layer(path)

@@ -8,8 +8,9 @@ of :func:`open_scene`, :func:`open_classes`, :func:`open_probabilities` or
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from geoconvlora.late import late_names
 
 if TYPE_CHECKING:
     from geoconvlora.explore.changes import Change, change
@@ -74,11 +75,7 @@ __all__ = [
     "polygon_statistics",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(f"geoconvlora.explore.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'geoconvlora.explore' has no attribute {name!r}")
+__getattr__ = late_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

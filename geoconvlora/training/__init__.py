@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from geoconvlora.late import late_names
 
 if TYPE_CHECKING:
     from geoconvlora.training.config import TrainConfig
@@ -30,9 +31,4 @@ _HOMES = {
     "train": "run",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import on first use: a configuration is checked without torch."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = late_names(__name__, _HOMES)

@@ -15,10 +15,10 @@ from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj import CRS
 
 from geoconvlora.errors import LabelError
+from geoconvlora.naming import PARQUET_SUFFIXES
 from geoconvlora.training.reproject import Bounds, bounds_in, reproject
 
 _FAULTS = (DataSourceError, DataLayerError, ValueError, AttributeError, RuntimeError, OSError)
-_PARQUET = (".parquet", ".geoparquet")
 
 
 def read_polygons(path: Path, geobox: GeoBox, *, layer: str | None = None) -> GeoDataFrame:
@@ -72,7 +72,7 @@ def layer_names(path: Path) -> list[str]:
     """
     if not path.exists():
         raise LabelError(f"{path}: there is no such vector file")
-    if path.suffix.lower() in _PARQUET:
+    if path.suffix.lower() in PARQUET_SUFFIXES:
         return [path.stem]
     try:
         return [str(name) for name, kind in pyogrio.list_layers(path) if kind is not None]
@@ -87,10 +87,10 @@ def _read(path: Path, layer: str | None, geobox: GeoBox) -> tuple[GeoDataFrame, 
         raise LabelError(
             f"{path} has the layers {', '.join(names)}: say with 'layer' which one is meant"
         )
-    if layer is not None and layer not in names and path.suffix.lower() not in _PARQUET:
+    if layer is not None and layer not in names and path.suffix.lower() not in PARQUET_SUFFIXES:
         raise LabelError(f"{path} has no layer {layer!r}: its layers are {', '.join(names)}")
     try:
-        if path.suffix.lower() in _PARQUET:
+        if path.suffix.lower() in PARQUET_SUFFIXES:
             frame = gpd.read_parquet(path)
             total = len(frame)
         else:

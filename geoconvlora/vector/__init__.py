@@ -5,8 +5,9 @@ The engine is loaded when it is used: maps without polygons need neither numba n
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from geoconvlora.late import late_names
 
 if TYPE_CHECKING:
     from geoconvlora.vector.measure import Ruler
@@ -25,7 +26,7 @@ __all__ = [
     "polygonize",
 ]
 
-_MODULES = {
+_HOMES = {
     "MapPolygons": "stream",
     "PolygonOptions": "options",
     "PolygonWriter": "writer",
@@ -35,11 +36,7 @@ _MODULES = {
     "polygonize": "raster",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return getattr(import_module(f"geoconvlora.vector.{_MODULES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = late_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

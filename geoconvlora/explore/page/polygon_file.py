@@ -14,11 +14,11 @@ import pyproj
 from pyogrio.errors import DataLayerError, DataSourceError
 
 from geoconvlora.errors import LabelError
+from geoconvlora.naming import PARQUET_SUFFIXES
 
 GEOMETRY = "geometry"
 """Column of geometries as WKB in batches."""
 
-PARQUET = (".parquet", ".geoparquet")
 _BATCH_ROWS = 65_536
 #: OGR's types of columns that a table can show: no bytes and no lists.
 _SHOWN = {
@@ -60,7 +60,7 @@ class PolygonFile:
             LabelError: The file is damaged.
         """
         try:
-            if self.path.suffix.lower() in PARQUET:
+            if self.path.suffix.lower() in PARQUET_SUFFIXES:
                 yield from self._parquet_batches(columns, geometry=geometry)
             else:
                 yield from self._gdal_batches(columns, geometry=geometry)
@@ -99,7 +99,7 @@ def open_polygons(path: Path) -> PolygonFile:
         1204
     """
     try:
-        if path.suffix.lower() in PARQUET:
+        if path.suffix.lower() in PARQUET_SUFFIXES:
             return _open_parquet(path)
         layer = _polygon_layer(path)
         info = pyogrio.read_info(path, layer=layer, force_feature_count=True)
