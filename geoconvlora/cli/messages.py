@@ -14,6 +14,10 @@ import typer
 def warnings_as_lines() -> Iterator[None]:
     """Show each different warning once, as ``Warning: ...`` on stderr, while the context lasts.
 
+    Not shown is rasterio's remark that a dataset has no geotransform: it is about rasterio's own
+    arrays in memory and gets past its own filter when threads meet there. Of a scene without one
+    our errors tell.
+
     Example:
         >>> with warnings_as_lines():
         ...     pass
@@ -29,7 +33,7 @@ def warnings_as_lines() -> Iterator[None]:
         line: str | None = None,
     ) -> None:
         text = " ".join(str(message).split())
-        if text not in shown:
+        if text not in shown and category.__name__ != "NotGeoreferencedWarning":
             shown.add(text)
             typer.secho("Warning: ", fg="yellow", bold=True, nl=False, err=True)
             typer.echo(text, err=True)

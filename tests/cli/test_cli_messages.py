@@ -3,6 +3,7 @@ from __future__ import annotations
 import warnings
 
 import pytest
+from rasterio.errors import NotGeoreferencedWarning
 
 from geoconvlora.cli.messages import warnings_as_lines
 
@@ -20,3 +21,10 @@ def test_former_way_of_warning_is_restored() -> None:
     with warnings_as_lines():
         pass
     assert warnings.showwarning is former
+
+
+def test_remark_about_arrays_in_memory_is_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings_as_lines():
+        warnings.simplefilter("always")
+        warnings.warn("no geotransform", NotGeoreferencedWarning, stacklevel=1)
+    assert capsys.readouterr().err == ""
