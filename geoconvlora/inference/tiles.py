@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from geoconvlora.errors import ConfigError
 from geoconvlora.weights.card import ModelCard
 
-#: Networks here see patches of this side.
-PATCH = 16
 #: Memory grows with a tile's area; a larger one shows the network no more than it can use.
 MAX_TILE = 4096
 
@@ -50,14 +48,18 @@ class Tiling:
     overlap: int
 
     @classmethod
-    def over(cls, height: int, width: int, *, tile: int, overlap: int) -> Tiling:
-        """Return the tile grid of a raster.
+    def over(
+        cls, height: int, width: int, *, tile: int, overlap: int, multiple: int = 16
+    ) -> Tiling:
+        """Return the tile grid of a raster, with tiles whose side is a multiple of ``multiple``.
 
         Raises:
             ConfigError: The tile size or the overlap cannot work.
         """
-        if tile < PATCH or tile % PATCH:
-            raise ConfigError(f"tile size {tile} is not a multiple of {PATCH}: give one, e.g. 256")
+        if tile < multiple or tile % multiple:
+            raise ConfigError(
+                f"tile size {tile} is not a multiple of {multiple}: give one, e.g. 256"
+            )
         if tile > MAX_TILE:
             raise ConfigError(
                 f"tile size {tile} is more than {MAX_TILE}, and memory grows with its square: "
@@ -76,7 +78,9 @@ class Tiling:
         if tile is None:
             tile = card.tile_size
             overlap = card.overlap if overlap is None else overlap
-        return cls.over(height, width, tile=tile, overlap=tile // 4 if overlap is None else overlap)
+        if overlap is None:
+            overlap = tile // 4
+        return cls.over(height, width, tile=tile, overlap=overlap, multiple=card.multiple)
 
     def __len__(self) -> int:
         return len(self.rows) * len(self.columns)

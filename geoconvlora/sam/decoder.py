@@ -21,7 +21,7 @@ import math
 from typing import Any, Literal, get_args
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from segment_anything.modeling.common import LayerNorm2d
 from segment_anything.modeling.mask_decoder import MLP
 from segment_anything.modeling.prompt_encoder import PositionEmbeddingRandom
@@ -32,6 +32,9 @@ from torch.nn import functional as F
 from geoconvlora.errors import ConfigError
 from geoconvlora.sam.detail import FEATURES, DetailStem, DetailUpscaling
 from geoconvlora.sam.sizes import EncoderSize
+
+#: Size of a new decoder's logits, beside that of its layers.
+_MASK_SCALE = 0.3
 
 Head = Literal["classification", "direct", "binary"]
 
@@ -45,6 +48,8 @@ class DecoderSettings(BaseModel):
         shared: Whether all queries share one hypernetwork and start as copies of one token, as in
             the official code.
         stem: Whether a convolutional stem's features join the upscaling, to the image's own grid.
+        shrink: How many times smaller than the stem the encoder sees the image, for images that
+            were enlarged: what they show, their own pixels show as well, at a fraction of the cost.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -53,6 +58,13 @@ class DecoderSettings(BaseModel):
     queries: int | None = Field(default=None, ge=1)
     shared: bool = False
     stem: bool = False
+    shrink: Literal[1, 2, 4] = 1
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DecoderSettings:
+        if self.shrink > 1 and not self.stem:
+            raise ValueError("shrink is for decoders with a stem (stem: true)")
+        return self
 
     @classmethod
     def parse(cls, settings: dict[str, Any] | None) -> DecoderSettings:
@@ -61,8 +73,10 @@ class DecoderSettings(BaseModel):
             return cls(**(settings or {}))
         except ValidationError as error:
             fault = error.errors()[0]
+            name = ".".join(map(str, fault["loc"]))
             raise ConfigError(
-                f"decoder setting {'.'.join(map(str, fault['loc']))!r}: {fault['msg']}; "
+                f"decoder {f'setting {name!r}' if name else 'settings'}: "
+                f"{fault['msg'].removeprefix('Value error, ')}; "
                 f"known: {', '.join(cls.model_fields)}, heads: {', '.join(get_args(Head))}"
             ) from None
 
@@ -115,16 +129,37 @@ class PromptFreeDecoder(nn.Module):
         self.positions = PositionEmbeddingRandom(dim // 2)
         self.no_mask: Tensor
         self.register_buffer("no_mask", torch.zeros(dim))
+        self._initialise()
         if self.settings.shared:
             with torch.no_grad():
                 self.mask_tokens.weight.copy_(self.mask_tokens.weight[:1].expand(queries, -1))
+
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        """Start a decoder for which there are no weights so that it learns.
+
+        A mask is a product of weights and features. With torch's defaults both are near zero, each
+        one's gradient is scaled by the other, and nothing moves for hundreds of steps. Here both
+        keep their variance through the layers (He et al. 2015), and masks start at about +-0.3.
+        """
+        for layer in self.output_upscaling.modules():
+            if isinstance(layer, nn.ConvTranspose2d):
+                # Kernels do not overlap: an output sees each input channel once.
+                nn.init.normal_(layer.weight, std=math.sqrt(2 / layer.in_channels))
+                nn.init.zeros_(layer.bias)
+        for network in self.output_hypernetworks_mlps:
+            for layer in network.layers:
+                nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+            network.layers[-1].weight.mul_(_MASK_SCALE)
 
     def forward(self, embeddings: Tensor, images: Tensor) -> Tensor:
         """Decode.
 
         Args:
             embeddings: The encoder's output, (B, C, h, w).
-            images: The images that it encoded, (B, bands, 16 h, 16 w); only the stem looks at them.
+            images: What it encoded, (B, bands, 16 h, 16 w) or ``shrink`` times that; only the stem
+                looks at it.
 
         Returns:
             Logits, (B, K, H', W'): at the image's size with a stem, at a quarter of it without.

@@ -32,12 +32,15 @@ class Segmenter(nn.Module):
         """Segment.
 
         Args:
-            images: Normalised, (B, bands, H, W); H and W are multiples of 16.
+            images: Normalised, (B, bands, H, W); H and W are multiples of 16, times the decoder's
+                ``shrink``.
 
         Returns:
             Logits, (B, K, H, W); their softmax over K are class probabilities.
         """
-        logits: Tensor = self.decoder(self.encoder(images), images)
+        shrink = self.decoder.settings.shrink
+        seen = F.avg_pool2d(images, shrink) if shrink > 1 else images
+        logits: Tensor = self.decoder(self.encoder(seen), images)
         if logits.shape[-2:] == images.shape[-2:]:
             return logits
         return F.interpolate(logits, size=images.shape[-2:], mode="bilinear")

@@ -10,7 +10,7 @@ import rasterio
 
 #: GDAL's block cache, in MB. It is shared by the whole process; small, because every row is read
 #: once and in order, and fixed, so that memory does not grow with the scene until it is full.
-CACHE_MB = 64
+CACHE_MB = 32
 
 # GeoPackages carry the time of writing; one fixed time makes the same polygons the same bytes.
 _NO_CLOCK = {"OGR_CURRENT_DATE": "1970-01-01T00:00:00.000Z"}

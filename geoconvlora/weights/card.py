@@ -138,19 +138,25 @@ class ModelCard(Frozen):
     """Stored value that means 'no data' where the scene itself declares none."""
     resolution: Resolution = Resolution()
     tile_size: int = Field(default=256, ge=32)
-    """Side of the network's input in pixels of its own grid; a multiple of 16."""
+    """Side of the network's input in pixels of its own grid; a multiple of :attr:`multiple`."""
     overlap: int | None = None
     """Pixels that neighbouring tiles share; None: a quarter of the tile."""
     instances: InstanceRule | None = None
     training: TrainingRecord = TrainingRecord()
+
+    @property
+    def multiple(self) -> int:
+        """What the sides of the network's input are multiples of."""
+        shrink = self.decoder.get("shrink", 1)
+        return 16 * shrink if isinstance(shrink, int) and shrink > 0 else 16
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelCard:
         ids = [c.id for c in self.classes]
         if ids != list(range(len(ids))):
             raise ValueError(f"class ids must be 0, 1, 2, ... in order, not {ids}")
-        if self.tile_size % 16:
-            raise ValueError(f"tile_size {self.tile_size} is not a multiple of 16")
+        if self.tile_size % self.multiple:
+            raise ValueError(f"tile_size {self.tile_size} is not a multiple of {self.multiple}")
         if (self.task == "instances") != (self.instances is not None):
             raise ValueError("task 'instances' and the instance rule go together")
         if (self.base is None) != (self.method is None):

@@ -50,6 +50,34 @@ def test_segmenter_gives_logits_at_the_images_size(stem: bool, head: str) -> Non
     assert net(torch.randn(2, 5, 64, 96)).shape == (2, 4, 64, 96)
 
 
+@pytest.mark.parametrize("stem", [False, True])
+def test_new_decoder_is_far_from_its_saddle(stem: bool) -> None:
+    torch.manual_seed(0)
+    net = build_segmenter("vit_t", classes=3, decoder={"head": "direct", "stem": stem}).train()
+    logits = net(torch.randn(2, 3, 64, 64))
+    spread = float(logits.detach().std(dim=(2, 3)).mean())
+    assert 0.05 < spread < 2
+    torch.nn.functional.cross_entropy(logits, torch.randint(3, (2, 64, 64))).backward()
+    norms = [p.grad.norm() for p in net.encoder.parameters() if p.grad is not None]
+    # With torch's defaults and without a stem: 0.03.
+    assert float(torch.stack(norms).norm()) > 0.3
+
+
+def test_encoder_sees_a_smaller_image_than_the_stem() -> None:
+    net = build_segmenter("vit_t", classes=3, decoder={"stem": True, "shrink": 2})
+    assert net(torch.randn(2, 3, 64, 96)).shape == (2, 3, 64, 96)
+    seen = []
+    net.encoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    image = torch.arange(64.0).repeat(1, 3, 64, 1)
+    net(image)
+    torch.testing.assert_close(seen[0][0, 0, 0], torch.arange(32) * 2 + 0.5)
+
+
+def test_encoder_sees_a_smaller_image_only_beside_a_stem() -> None:
+    with pytest.raises(ConfigError, match="decoders with a stem"):
+        build_segmenter("vit_t", classes=3, decoder={"shrink": 2})
+
+
 def test_subpixels_of_a_mask_lie_where_their_features_say() -> None:
     net = decoder(1, head="direct", stem=True)
     features = torch.zeros(1, 16 * 4, 2, 2)
