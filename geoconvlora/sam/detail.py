@@ -8,8 +8,10 @@ unfolded into pixels last, when only the masks are left.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 WIDTHS = (32, 48, 64)
 """Channels at half, quarter and eighth resolution."""
@@ -21,12 +23,32 @@ SUBPIXELS = 4
 """Pixels of the image below one position at half resolution."""
 
 
-def _convolution(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    # Batch statistics keep the contrast between positions, which a norm over channels takes away;
-    # at prediction they are constants, so tiles do not depend on what else is in them.
-    layer = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
-    norm = nn.BatchNorm2d(outputs, momentum=0.05)
-    return nn.Sequential(layer, norm, nn.ReLU(inplace=True))
+class _Convolution(nn.Sequential):
+    """Convolution, batch norm, ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        # Batch statistics keep the contrast between positions, which a norm over channels takes
+        # away; at prediction they are constants, so tiles do not depend on what else is in them.
+        super().__init__(
+            nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False),
+            nn.BatchNorm2d(outputs, momentum=0.05),
+            nn.ReLU(inplace=True),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training or torch.is_grad_enabled():
+            return super().forward(x)
+        # At prediction the norm is a factor and a shift: part of the convolution.
+        weight, bias = fuse_conv_bn_weights(
+            self[0].weight,
+            None,
+            self[1].running_mean,
+            self[1].running_var,
+            self[1].eps,
+            self[1].weight,
+            self[1].bias,
+        )
+        return F.conv2d(x, weight, bias, self[0].stride, self[0].padding).relu_()
 
 
 class DetailStem(nn.Module):
@@ -35,7 +57,7 @@ class DetailStem(nn.Module):
     def __init__(self, bands: int) -> None:
         super().__init__()
         self.levels = nn.ModuleList(
-            nn.Sequential(_convolution(a, b, stride=2), _convolution(b, b))
+            nn.Sequential(_Convolution(a, b, stride=2), _Convolution(b, b))
             for a, b in zip((bands, *WIDTHS[:-1]), WIDTHS, strict=True)
         )
 
@@ -57,7 +79,7 @@ class DetailUpscaling(nn.Module):
         self.projections = nn.ModuleList(
             nn.Conv2d(a, b, 1) for a, b in zip((inputs, *widths[:-1]), widths, strict=True)
         )
-        self.refinements = nn.ModuleList(_convolution(width, width) for width in widths)
+        self.refinements = nn.ModuleList(_Convolution(width, width) for width in widths)
         self.unfold = nn.Conv2d(WIDTHS[0], FEATURES * SUBPIXELS, 1)
 
     def forward(self, x: Tensor, details: list[Tensor]) -> Tensor:

@@ -4,6 +4,7 @@ import torch
 from geoconvlora.errors import ConfigError
 from geoconvlora.sam import SIZES, PromptFreeDecoder, build_segmenter
 from geoconvlora.sam.decoder import DecoderSettings
+from geoconvlora.sam.detail import DetailStem
 
 
 def decoder(classes: int, **settings: object) -> PromptFreeDecoder:
@@ -61,6 +62,22 @@ def test_new_decoder_is_far_from_its_saddle(stem: bool) -> None:
     norms = [p.grad.norm() for p in net.encoder.parameters() if p.grad is not None]
     # With torch's defaults and without a stem: 0.03.
     assert float(torch.stack(norms).norm()) > 0.3
+
+
+def test_norms_are_part_of_the_convolutions_at_prediction() -> None:
+    stem = DetailStem(3).train()
+    images = torch.randn(4, 3, 32, 48)
+    for _ in range(3):
+        stem(images)
+    for norm in (m for m in stem.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        torch.nn.init.uniform_(norm.weight, 0.5, 2)
+        torch.nn.init.uniform_(norm.bias, -1, 1)
+    stem.eval()
+    plain = [level.detach() for level in stem(images)]
+    with torch.inference_mode():
+        folded = stem(images)
+    for one, other in zip(plain, folded, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def test_encoder_sees_a_smaller_image_than_the_stem() -> None:
