@@ -183,9 +183,7 @@ def predict_one(arguments: dict) -> None:
     import torch
 
     import geoconvlora.inference.running  # noqa: F401  (before the clock starts)
-    from geoconvlora.cli.memory import share_arenas
 
-    share_arenas()  # as on the command line
     torch.set_num_threads(1)
     model = cheap_model(arguments["tile"])
     folder = Path(arguments["folder"])

@@ -22,7 +22,6 @@ from geoconvlora.cli import (
     train,
     view,
 )
-from geoconvlora.cli.memory import share_arenas
 from geoconvlora.errors import GeoConvLoRAError
 
 app = typer.Typer(
@@ -68,7 +67,6 @@ app.add_typer(models.app, name="models")
 
 def main() -> None:
     """Run the command line: exit 0 done, 2 for what the user can mend, 1 for our own faults."""
-    share_arenas()
     try:
         app()
     except GeoConvLoRAError as error:
