@@ -146,12 +146,14 @@ class PromptFreeDecoder(nn.Module):
             if isinstance(layer, nn.ConvTranspose2d):
                 # Kernels do not overlap: an output sees each input channel once.
                 nn.init.normal_(layer.weight, std=math.sqrt(2 / layer.in_channels))
-                nn.init.zeros_(layer.bias)
+                if layer.bias is not None:
+                    nn.init.zeros_(layer.bias)
         for network in self.output_hypernetworks_mlps:
-            for layer in network.layers:
-                nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
-            network.layers[-1].weight.mul_(_MASK_SCALE)
+            layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+            for linear in layers:
+                nn.init.kaiming_uniform_(linear.weight, nonlinearity="relu")
+                nn.init.zeros_(linear.bias)
+            layers[-1].weight.mul_(_MASK_SCALE)
 
     def forward(self, embeddings: Tensor, images: Tensor) -> Tensor:
         """Decode.

@@ -8,6 +8,8 @@ unfolded into pixels last, when only the masks are left.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -37,18 +39,16 @@ class _Convolution(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training or torch.is_grad_enabled():
-            return super().forward(x)
+            return super().forward(x)  # type: ignore[no-untyped-call, no-any-return]
         # At prediction the norm is a factor and a shift: part of the convolution.
+        convolution, norm = cast("tuple[nn.Conv2d, nn.BatchNorm2d]", (self[0], self[1]))
+        mean, variance = norm.running_mean, norm.running_var
+        assert mean is not None
+        assert variance is not None
         weight, bias = fuse_conv_bn_weights(
-            self[0].weight,
-            None,
-            self[1].running_mean,
-            self[1].running_var,
-            self[1].eps,
-            self[1].weight,
-            self[1].bias,
+            convolution.weight, None, mean, variance, norm.eps, norm.weight, norm.bias
         )
-        return F.conv2d(x, weight, bias, self[0].stride, self[0].padding).relu_()
+        return F.conv2d(x, weight, bias, convolution.stride, convolution.padding).relu_()
 
 
 class DetailStem(nn.Module):
