@@ -18,7 +18,7 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 
-IGNORE = 255
+from geoconvlora.training.data_config import IGNORE
 
 
 def sure_labels(
@@ -43,27 +43,29 @@ def main() -> None:
         if unknown:
             parser.error(f"{min(unknown)} is no class: {', '.join(source.descriptions)}")
         least = np.array([wanted.get(name, np.inf) for name in source.descriptions], np.float32)
-        profile = {
-            "driver": "GTiff",
-            "height": source.height,
-            "width": source.width,
-            "crs": source.crs,
-            "transform": source.transform,
-            "compress": "deflate",
-            "tiled": True,
-        }
-        counts = np.zeros(256, np.int64)
+        scale = np.float32(source.scales[0])
+        counts = np.zeros(IGNORE + 1, np.int64)
         with rasterio.open(
-            arguments.labels, "w", count=1, dtype="uint8", nodata=IGNORE, **profile
+            arguments.labels,
+            "w",
+            driver="GTiff",
+            count=1,
+            dtype="uint8",
+            nodata=IGNORE,
+            height=source.height,
+            width=source.width,
+            crs=source.crs,
+            transform=source.transform,
+            compress="deflate",
+            tiled=True,
         ) as target:
             for _, window in target.block_windows():
                 stored = source.read(window=window, masked=True)
-                scale = np.float32(source.scales[0])
                 labels = sure_labels(
                     stored.data.astype(np.float32) * scale, ~stored.mask.any(axis=0), least
                 )
                 target.write(labels, 1, window=window)
-                counts += np.bincount(labels.ravel(), minlength=256)
+                counts += np.bincount(labels.ravel(), minlength=len(counts))
     for number, name in enumerate(source.descriptions):
         print(f"{name}: {counts[number] / counts.sum():.1%}")
     print(f"not sure: {counts[IGNORE] / counts.sum():.1%}")

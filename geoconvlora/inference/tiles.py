@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from geoconvlora.errors import ConfigError
-from geoconvlora.weights.card import ModelCard
+from geoconvlora.weights.card import PATCH, ModelCard
 
 #: Memory grows with a tile's area; a larger one shows the network no more than it can use.
 MAX_TILE = 4096
@@ -49,7 +49,7 @@ class Tiling:
 
     @classmethod
     def over(
-        cls, height: int, width: int, *, tile: int, overlap: int, multiple: int = 16
+        cls, height: int, width: int, *, tile: int, overlap: int, multiple: int = PATCH
     ) -> Tiling:
         """Return the tile grid of a raster, with tiles whose side is a multiple of ``multiple``.
 

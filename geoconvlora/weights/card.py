@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 FORMAT_VERSION: Literal[1] = 1
 """Version of the model file's layout; another one is refused."""
+PATCH = 16
+"""Side in pixels of the patches that networks here see."""
 
 TaskKind = Literal["classes", "instances"]
 
@@ -148,7 +150,7 @@ class ModelCard(Frozen):
     def multiple(self) -> int:
         """What the sides of the network's input are multiples of."""
         shrink = self.decoder.get("shrink", 1)
-        return 16 * shrink if isinstance(shrink, int) and shrink > 0 else 16
+        return PATCH * shrink if isinstance(shrink, int) and shrink > 0 else PATCH
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelCard:
