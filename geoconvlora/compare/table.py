@@ -40,6 +40,9 @@ class TableRow(Frozen):
     fraction: float
     train_tiles: int
     seeds: int
+    val_miou_mean: float
+    """Of the epoch that was chosen by it: kind to every row."""
+    val_miou_std: float | None
     miou_mean: float
     miou_std: float | None
     dice_mean: float
@@ -70,6 +73,7 @@ def summarise(config: CompareConfig, results: Sequence[RunResult]) -> tuple[Tabl
         for row in config.methods:
             runs = [r for r in results if (r.row, r.fraction) == (row.name, fraction)]
             runs.sort(key=lambda run: config.seeds.index(run.seed))
+            validation = _spread([run.best_val_miou for run in runs])
             miou = _spread([run.scores.miou for run in runs])
             dice = _spread([run.scores.dice for run in runs])
             edges = [run.scores.boundary_f1 for run in runs]
@@ -82,6 +86,8 @@ def summarise(config: CompareConfig, results: Sequence[RunResult]) -> tuple[Tabl
                     fraction=fraction,
                     train_tiles=runs[0].train_tiles,
                     seeds=len(runs),
+                    val_miou_mean=mean(run.best_val_miou for run in runs),
+                    val_miou_std=validation[1],
                     miou_mean=mean(run.scores.miou for run in runs),
                     miou_std=miou[1],
                     dice_mean=mean(run.scores.dice for run in runs),
@@ -122,14 +128,15 @@ def runs_csv(results: Sequence[RunResult]) -> str:
 def table_markdown(config: CompareConfig, rows: Sequence[TableRow], *, test_tiles: int) -> str:
     """A table to read, and what its numbers mean."""
     head = (
-        "| | tiles | mIoU | Dice | boundary F1 | trains in encoder | trains in all | step s "
-        "| step MiB | inference s/Mpx |"
+        "| | tiles | val mIoU | mIoU | Dice | boundary F1 | trains in encoder | trains in all "
+        "| step s | step MiB | inference s/Mpx |"
     )
     lines = [head, "|---|" + "---:|" * (head.count("|") - 2)]
     for row in rows:
         cells = [
             row.name,
             f"{row.train_tiles:,}",
+            with_spread(row.val_miou_mean, row.val_miou_std),
             with_spread(row.miou_mean, row.miou_std),
             with_spread(row.dice_mean, row.dice_std),
             with_spread(row.boundary_f1_mean, row.boundary_f1_std),
@@ -149,7 +156,8 @@ def _notes(config: CompareConfig, test_tiles: int) -> str:
     side = common.tile_size
     notes = (
         f"Scores are of {test_tiles:,} test tiles that no run saw, mean ± sample standard "
-        f"deviation over {len(config.seeds)} seed(s); the epoch was chosen by validation mIoU. "
+        f"deviation over {len(config.seeds)} seed(s); val mIoU is that of the validation tiles, by "
+        "which the epoch was chosen. "
         f"mIoU and Dice are means over all {len(common.classes)} classes, background included, "
         "of one confusion matrix pooled over the tiles, without pixels labelled 255. Boundary F1 "
         f"counts outlines within {config.boundary_tolerance_px:g} pixels, pooled too.",

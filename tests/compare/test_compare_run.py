@@ -63,6 +63,9 @@ def test_table_is_the_mean_of_the_runs(unbroken: CompareResult) -> None:
     row = unbroken.rows[0]
     assert row.miou_mean == pytest.approx((one + other) / 2)
     assert row.miou_std == pytest.approx(abs(one - other) / 2**0.5)
+    one, other = (float(run["best_val_miou"]) for run in runs)
+    assert row.val_miou_mean == pytest.approx((one + other) / 2)
+    assert row.val_miou_std == pytest.approx(abs(one - other) / 2**0.5)
 
 
 def test_no_tile_is_in_two_parts_and_all_runs_share_them(unbroken: CompareResult) -> None:
