@@ -76,7 +76,7 @@ def _show(result: CompareResult) -> None:
 
     from geoconvlora.compare.table import with_spread
 
-    table = Table("", "tiles", "val mIoU", "mIoU", "Dice", "boundary F1", "trains", "step s", "MiB")
+    table = Table("", "tiles", "val mIoU", "mIoU", "boundary F1", "trains", "step s", "MiB")
     table.columns[0].overflow = "fold"
     for row in result.rows:
         table.add_row(
@@ -84,7 +84,6 @@ def _show(result: CompareResult) -> None:
             f"{row.train_tiles:,}",
             with_spread(row.val_miou_mean, row.val_miou_std),
             with_spread(row.miou_mean, row.miou_std),
-            with_spread(row.dice_mean, row.dice_std),
             with_spread(row.boundary_f1_mean, row.boundary_f1_std),
             f"{row.trainable_parameters:,}",
             f"{row.step_s:.2g}",

@@ -111,6 +111,7 @@ def polygon_options(
     classes: str | None,
     neighbours: bool,
     close_gaps: int = 0,
+    connectivity: int = 4,
 ) -> PolygonOptions:
     """What the options of polygons say together; the library takes ids of classes as text."""
     from geoconvlora.vector import PolygonOptions
@@ -125,6 +126,7 @@ def polygon_options(
         close_gaps_px=close_gaps,
         classes=None if names is None else tuple(name for name in names if name),
         neighbours=neighbours,
+        connectivity=connectivity,  # type: ignore[arg-type]
     )
 
 

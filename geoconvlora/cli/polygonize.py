@@ -39,6 +39,12 @@ def polygonize(
     fill_holes: FillHoles = 0.0,
     close_gaps: CloseGaps = 0,
     neighbours: CountNeighbours = False,
+    connectivity: Annotated[
+        int,
+        typer.Option(
+            help="4: pixels that touch at a corner are apart; 8: parts of one multipolygon."
+        ),
+    ] = 4,
     classes: Annotated[
         str | None,
         typer.Option("--classes", help="Names or ids to write, with commas; default: all."),
@@ -77,7 +83,15 @@ def polygonize(
             raster,
             out,
             options=polygon_options(
-                simplify, smooth, min_area, min_area_to, fill_holes, classes, neighbours, close_gaps
+                simplify,
+                smooth,
+                min_area,
+                min_area_to,
+                fill_holes,
+                classes,
+                neighbours,
+                close_gaps,
+                connectivity,
             ),
             instances=instances,
             probs=probs,

@@ -12,6 +12,7 @@ from odc.geo.geobox import GeoBox
 
 from geoconvlora.errors import SceneError
 from geoconvlora.vector.measure import Ruler
+from geoconvlora.vector.parts import Ids
 from geoconvlora.vector.ragged import RaggedPolygons
 from geoconvlora.vector.regions import Regions
 from geoconvlora.vector.schema import GEOMETRY, NEIGHBOURS, boxes, schema_of
@@ -53,6 +54,7 @@ class FeatureTable:
         min_area_m2: Smaller polygons are dropped.
         min_confidence: Polygons with lower mean weight are dropped.
         neighbours: Whether there is a column of neighbours.
+        multi: Whether polygons may have several parts, so that all are written as multipolygons.
 
     Attributes:
         crs: Of the polygons.
@@ -70,6 +72,7 @@ class FeatureTable:
         min_area_m2: float = 0.0,
         min_confidence: float = 0.0,
         neighbours: bool = False,
+        multi: bool = False,
     ) -> None:
         if geobox.crs is None:
             raise SceneError(
@@ -82,6 +85,7 @@ class FeatureTable:
         self._min_area_m2 = min_area_m2
         self._min_confidence = min_confidence
         self._counted = neighbours
+        self._multi = multi
         self.schema = schema_of(neighbours=neighbours)
         self._next_id = 1
 
@@ -106,10 +110,14 @@ class FeatureTable:
         Returns:
             One row per region that is kept, columns of ``schema``.
         """
-        area_m2, perimeter_m = self._measure(regions.polygons)
+        area_m2, perimeter_m = (
+            _summed(sizes, regions.members) for sizes in self._measure(regions.polygons)
+        )
         keep = (area_m2 >= self._min_area_m2) & (regions.weight >= self._min_confidence)
         count = int(keep.sum())
-        polygons = regions.polygons.take(keep).moved(self._affine)
+        parts = np.diff(regions.members)
+        polygons = regions.polygons.take(np.repeat(keep, parts)).moved(self._affine)
+        members = np.append(0, np.cumsum(parts[keep]))
         ids = regions.labels[keep] if class_id is None else np.full(count, class_id, np.int64)
         known, index = np.unique(ids, return_inverse=True)
         unknown = pa.nulls(count, pa.float64())
@@ -130,11 +138,11 @@ class FeatureTable:
                 pa.scalar(self._origin.model_sha256 or None, pa.string()), count
             ),
             **({NEIGHBOURS: regions.neighbours[keep]} if self._counted else {}),
-            GEOMETRY: _wkb(polygons),
+            GEOMETRY: _wkb(polygons, members if self._multi else None),
         }
         self._next_id += count
         arrays = [pa.array(column) for column in columns.values()]
-        return pa.Table.from_arrays([*arrays, boxes(polygons.bounds())], schema=self.schema)
+        return pa.Table.from_arrays([*arrays, boxes(polygons.bounds(members))], schema=self.schema)
 
     def areas(self, polygons: RaggedPolygons) -> NDArray[np.float64]:
         """Areas in m² of polygons in pixels, ``(n,)``."""
@@ -144,7 +152,17 @@ class FeatureTable:
         return self._ruler.measure_pixels(polygons.xy, polygons.rings, polygons.parts)
 
 
-def _wkb(polygons: RaggedPolygons) -> pa.Array:
-    written, offsets = polygons.to_wkb()
+def _summed(values: NDArray[np.float64], members: Ids) -> NDArray[np.float64]:
+    """Sums over the polygons of each region."""
+    if len(members) == 1:
+        return values
+    sums: NDArray[np.float64] = np.add.reduceat(values, members[:-1])
+    return sums
+
+
+def _wkb(polygons: RaggedPolygons, members: Ids | None) -> pa.Array:
+    """Polygons, or multipolygons whose first members are given."""
+    written, offsets = polygons.to_wkb() if members is None else polygons.to_multi_wkb(members)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(written)]
-    return pa.Array.from_buffers(pa.large_binary(), len(polygons), buffers).cast(pa.binary())
+    count = len(offsets) - 1
+    return pa.Array.from_buffers(pa.large_binary(), count, buffers).cast(pa.binary())

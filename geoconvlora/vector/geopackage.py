@@ -19,11 +19,13 @@ class Layer:
     Attributes:
         columns: Names, without geometry and feature id.
         crs: As pyogrio gives it.
+        geometry_type: Such as ``Polygon``.
         last_id: Largest number in the column ``id``; 0 without.
     """
 
     columns: tuple[str, ...]
     crs: str | None
+    geometry_type: str
     last_id: int
 
     def has_crs(self, crs: object) -> bool:
@@ -59,4 +61,4 @@ def find_layer(geopackage: Path, name: str) -> Layer | None:
         with closing(sqlite3.connect(geopackage)) as database:
             query = f'SELECT max(CAST(id AS INTEGER)) FROM "{quoted}"'
             last_id = database.execute(query).fetchone()[0] or 0
-    return Layer(columns, info["crs"], last_id)
+    return Layer(columns, info["crs"], info["geometry_type"], last_id)

@@ -9,6 +9,8 @@ from geoconvlora.errors import ConfigError
 
 MAX_GAP_PX = 64
 
+Connectivity = Literal[4, 8]
+"""Neighbours of a pixel that may be of its region."""
 SmallGoTo = Literal["nothing", "neighbour"]
 """Where polygons below the smallest area go."""
 
@@ -32,6 +34,8 @@ class PolygonOptions:
             object, so that neighbours share an edge; objects only.
         classes: Names or ids of the classes to write; None: all but the background.
         neighbours: Count, for each polygon, how many others share an edge with it.
+        connectivity: Whether pixels that touch at a corner only are of two regions (4) or of one
+            (8), which is then a multipolygon of parts that touch; rasters only.
     """
 
     simplify_px: float = 1.0
@@ -42,6 +46,7 @@ class PolygonOptions:
     close_gaps_px: int = 0
     classes: tuple[str | int, ...] | None = None
     neighbours: bool = False
+    connectivity: Connectivity = 4
 
     def __post_init__(self) -> None:
         if not 0 <= self.close_gaps_px <= MAX_GAP_PX:
@@ -49,6 +54,13 @@ class PolygonOptions:
         if self.min_area_to not in get_args(SmallGoTo):
             choices = " or ".join(get_args(SmallGoTo))
             raise ConfigError(f"min_area_to is {self.min_area_to!r}: choose {choices}")
+        if self.connectivity not in get_args(Connectivity):
+            raise ConfigError(f"connectivity is {self.connectivity!r}: choose 4 or 8")
+        if self.connectivity == 8 and (self.neighbours or self.min_area_to == "neighbour"):
+            raise ConfigError(
+                "connectivity 8 makes polygons of several parts: neighbours are not counted, and "
+                "small ones not given to them; leave that out, or choose connectivity 4"
+            )
         for name in ("simplify_px", "smooth_px", "min_area_m2", "fill_holes_m2"):
             value = getattr(self, name)
             if value is not None and not value >= 0:

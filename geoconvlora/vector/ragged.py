@@ -19,6 +19,8 @@ Polygons = NDArray[np.object_]
 _HEADER_BYTES = 9
 _COUNT_BYTES = 4
 _VERTEX_BYTES = 16
+_MULTIPOLYGON = 6
+"""The standard's number of that type of geometry."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ class RaggedPolygons:
         several = [RaggedPolygons.empty(), *several]
         return RaggedPolygons(
             np.concatenate([p.xy for p in several]),
-            _joined([p.rings for p in several]),
-            _joined([p.parts for p in several]),
+            joined([p.rings for p in several]),
+            joined([p.parts for p in several]),
         )
 
     def take(self, rows: NDArray[Any]) -> RaggedPolygons:
@@ -73,11 +75,16 @@ class RaggedPolygons:
         vertex_at, rings = _ranges(self.rings, ring_at)
         return RaggedPolygons(self.xy[vertex_at], rings, parts)
 
-    def bounds(self) -> NDArray[np.float64]:
-        """Least x and y, greatest x and y of each: ``(N, 4)``."""
-        if not len(self):
+    def bounds(self, members: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
+        """Least x and y, greatest x and y of each: ``(N, 4)``.
+
+        Args:
+            members: ``(M + 1,)`` first polygon of each multipolygon, and the end: of those.
+        """
+        polygon = np.arange(len(self) + 1) if members is None else members
+        if len(polygon) == 1:
             return np.empty((0, 4))
-        first = self.rings[self.parts[:-1]]
+        first = self.rings[self.parts[polygon[:-1]]]
         low, high = np.minimum.reduceat(self.xy, first), np.maximum.reduceat(self.xy, first)
         return np.concatenate([low, high], axis=1)
 
@@ -105,6 +112,23 @@ class RaggedPolygons:
             shapely.GeometryType.POLYGON, self.xy, (self.rings, self.parts)
         )
         return polygons
+
+    def to_multi_wkb(
+        self, members: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """Do as :meth:`to_wkb`, but write multipolygons.
+
+        Args:
+            members: ``(M + 1,)`` first polygon of each, and the end.
+        """
+        written, offsets = self.to_wkb()
+        head = np.zeros((len(members) - 1, _HEADER_BYTES), np.uint8)
+        head[:, 0], head[:, 1] = 1, _MULTIPOLYGON
+        count = np.diff(members).astype("<u4")
+        head[:, _HEADER_BYTES - _COUNT_BYTES :] = count[:, None].view(np.uint8)
+        start = offsets[members]
+        whole = np.insert(written, np.repeat(start[:-1], _HEADER_BYTES), head.ravel())
+        return whole, start + _HEADER_BYTES * np.arange(len(members))
 
     def to_wkb(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """Well-known binary, little-endian.
@@ -147,7 +171,8 @@ def write_wkb(xy, rings, parts, written):  # type: ignore[no-untyped-def]
                 at += 1
 
 
-def _joined(offsets: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+def joined(offsets: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Offsets of several lists one after the other."""
     ends = np.cumsum([0, *(o[-1] for o in offsets)])
     moved = [o[1:] + end for o, end in zip(offsets, ends[:-1], strict=True)]
     return np.concatenate([np.zeros(1, np.int64), *moved]).astype(np.int64)

@@ -173,6 +173,7 @@ def polygonize(
                 colors=polygons.colors,
                 fiboa=fiboa,
                 neighbours=options.neighbours,
+                multi=options.connectivity == 8,
             )
         )
         for table in polygons.tables():
@@ -205,6 +206,7 @@ class _RasterPolygons:
             labels.origin,
             min_area_m2=options.min_area_m2 or 0.0,
             neighbours=options.neighbours,
+            multi=options.connectivity == 8,
         )
         self._wanted = _selection(labels, self._names, options, instances=instances)
         limit = options.fill_holes_m2
@@ -218,6 +220,7 @@ class _RasterPolygons:
             neighbours=Neighbours(self._table.areas, min_area_m2=options.min_area_m2 or 0.0)
             if options.neighbours
             else None,
+            corners=options.connectivity == 8,
         )
         gap = options.close_gaps_px
         if gap and not instances:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from geoconvlora.vector.holes import Holes
 from geoconvlora.vector.neighbours import Neighbours
 from geoconvlora.vector.parts import NOTHING, Ids
-from geoconvlora.vector.ragged import RaggedPolygons
+from geoconvlora.vector.ragged import RaggedPolygons, joined
 from geoconvlora.vector.slivers import Slivers
 from geoconvlora.vector.trace import BoundaryGraph
 
@@ -30,7 +30,9 @@ class Regions:
     """Complete regions, ordered by where they were first met.
 
     Attributes:
-        polygons: ``(n,)`` in pixels of the raster (x = column, y = row).
+        polygons: ``(m,)`` in pixels of the raster (x = column, y = row); one for each region, or
+            several where regions hang together by corners.
+        members: ``(n + 1,)`` first polygon of each region, and the end.
         labels: ``(n,)`` label of each.
         pixels: ``(n,)`` size in pixels, with slivers that were given to it, without filled holes.
         weight: ``(n,)`` mean weight of those pixels; 0 where none were given.
@@ -40,6 +42,7 @@ class Regions:
     """
 
     polygons: RaggedPolygons
+    members: Ids
     labels: Ids
     pixels: Ids
     weight: NDArray[np.float64]
@@ -54,10 +57,12 @@ class Regions:
     def join(several: list[Regions]) -> Regions:
         """One after the other; none at all is allowed."""
         none, nothing = np.empty(0, np.int64), np.empty(0)
-        first = Regions(RaggedPolygons.empty(), none, none, nothing, nothing, none, none)
+        start = np.zeros(1, np.int64)
+        first = Regions(RaggedPolygons.empty(), start, none, none, nothing, nothing, none, none)
         several = [first, *several]
         return Regions(
             RaggedPolygons.join([r.polygons for r in several]),
+            joined([r.members for r in several]),
             np.concatenate([r.labels for r in several]),
             np.concatenate([r.pixels for r in several]),
             np.concatenate([r.weight for r in several]),
@@ -68,7 +73,7 @@ class Regions:
 
 
 class RegionTracer:
-    """Labels by rows to polygons of their 4-connected regions.
+    """Labels by rows to polygons of their connected regions.
 
     Args:
         width: Columns of the raster.
@@ -77,6 +82,8 @@ class RegionTracer:
         holes: Rule for filling holes; None: all stay.
         slivers: Rule for giving small regions to their neighbours; None: they stay.
         neighbours: Count of neighbours; None: they are not counted.
+        corners: Whether regions of one label that touch at a corner are one (8-connected); not
+            with slivers or neighbours, which know single polygons only.
         block_rows: Rows after which complete regions leave, fewer in wide rasters. The order of
             the regions depends on it, the regions do not.
         extent: Rows and columns to which the last ones reach, where they are only partly there;
@@ -99,6 +106,7 @@ class RegionTracer:
         holes: Holes | None = None,
         slivers: Slivers | None = None,
         neighbours: Neighbours | None = None,
+        corners: bool = False,
         block_rows: int = BLOCK_ROWS,
         extent: tuple[float, float] | None = None,
     ) -> None:
@@ -108,6 +116,7 @@ class RegionTracer:
         self._holes = holes
         self._slivers = slivers
         self._neighbours = neighbours
+        self._corners = corners
         self._block_rows = min(block_rows, max(16, _BLOCK_PIXELS // width))
         self._kept_arcs = 0
 
@@ -161,18 +170,9 @@ class RegionTracer:
         counts = np.zeros(len(open_root), np.int64)
         if self._neighbours is not None:
             counts = self._neighbours.count(graph, open_root)
+        group = graph.corner_groups(open_root) if self._corners else graph.parent
         ended = graph.is_root() & ~open_root & (graph.labels != NOTHING)
-        roots = np.flatnonzero(ended)
-        pixels = graph.pixels[roots]
-        done = Regions(
-            graph.polygons(roots),
-            graph.labels[roots],
-            pixels,
-            graph.weight[roots] / pixels,
-            graph.least[roots],
-            graph.filled[roots],
-            counts[roots],
-        )
+        done = _regions(graph, np.flatnonzero(ended), group, counts)
         kept = graph.keep(open_root, needed)
         if self._holes is not None:
             self._holes.renumber(kept)
@@ -180,3 +180,25 @@ class RegionTracer:
             self._neighbours.renumber(kept)
         self._kept_arcs = graph.arcs
         return done
+
+
+def _regions(
+    graph: BoundaryGraph, roots: Ids, group: NDArray[np.integer[Any]], counts: Ids
+) -> Regions:
+    """Complete regions of ``roots`` ``(m,)``, those of one group together."""
+    if not len(roots):
+        return Regions.join([])
+    order = np.argsort(group[roots], kind="stable")
+    roots = roots[order]
+    first = np.flatnonzero(np.diff(group[roots], prepend=-1))
+    pixels = np.add.reduceat(graph.pixels[roots], first)
+    return Regions(
+        graph.polygons(roots),
+        np.append(first, len(roots)),
+        graph.labels[roots[first]],
+        pixels,
+        np.add.reduceat(graph.weight[roots], first) / pixels,
+        np.minimum.reduceat(graph.least[roots], first),
+        np.add.reduceat(graph.filled[roots], first),
+        counts[roots[first]],
+    )

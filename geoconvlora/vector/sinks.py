@@ -44,7 +44,8 @@ class GdalSink:
         path: The file.
         schema: Of the batches.
         driver: GDAL's name of the format.
-        settings: For ``pyogrio.write_arrow``, with GDAL's options of the layer.
+        settings: For ``pyogrio.write_arrow``, ``geometry_type`` among them, with GDAL's options of
+            the layer.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, driver: str, **settings: Any) -> None:
@@ -109,7 +110,6 @@ class GdalSink:
                 path,
                 driver=driver,
                 geometry_name=GEOMETRY,
-                geometry_type="Polygon",
                 **settings,
             )
         except Exception as failure:
@@ -124,12 +124,19 @@ class ParquetSink:
         schema: Of the batches.
         crs: Of the polygons.
         metadata: More entries of the file's header.
+        geometry_type: Of all rows.
     """
 
     def __init__(
-        self, path: Path, schema: pa.Schema, crs: pyproj.CRS, metadata: Mapping[str, str]
+        self,
+        path: Path,
+        schema: pa.Schema,
+        crs: pyproj.CRS,
+        metadata: Mapping[str, str],
+        geometry_type: str,
     ) -> None:
         self._crs = crs
+        self._geometry_type = geometry_type
         self._bounds = np.array([np.inf, np.inf, -np.inf, -np.inf])
         self._file = pq.ParquetWriter(
             path, schema.with_metadata(dict(metadata)), compression="zstd"
@@ -155,7 +162,7 @@ class ParquetSink:
     def _geo(self) -> dict[str, object]:
         column: dict[str, object] = {
             "encoding": "WKB",
-            "geometry_types": ["Polygon"],
+            "geometry_types": [self._geometry_type],
             "crs": self._crs.to_json_dict(),
             "orientation": "counterclockwise",
             "covering": {"bbox": {name: [BBOX, name] for name in BBOX_TYPE.names}},

@@ -110,6 +110,11 @@ class MapPolygons:
             block_rows=block_rows,
             extent=extent,
         )
+        if options.connectivity != 4:
+            raise ConfigError(
+                f"connectivity {options.connectivity} is for rasters: write the map to a GeoTIFF, "
+                "and polygonize that"
+            )
         if options.close_gaps_px and rule is None:
             raise ConfigError(
                 f"close_gaps_px is for objects, and model '{model}' maps classes: leave it out"

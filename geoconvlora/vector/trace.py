@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from geoconvlora.vector import arcs as graph
 from geoconvlora.vector.assemble import assemble
-from geoconvlora.vector.parts import NOTHING, Ids, renamed
+from geoconvlora.vector.corners import corner_pairs
+from geoconvlora.vector.parts import NOTHING, Ids, hanging_together, renamed
 from geoconvlora.vector.ragged import RaggedPolygons
 from geoconvlora.vector.settle import (
     ADOPTED,
@@ -205,15 +206,8 @@ class BoundaryGraph:
         """
         if not len(pairs):
             return
-        # Here, because it takes memory and unions are rare.
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
-
-        members, flat = np.unique(pairs, return_inverse=True)
-        ends = flat.reshape(pairs.shape)
-        size = (len(members), len(members))
-        links = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=size)
-        count, group = connected_components(links, directed=False)
+        members, group = hanging_together(pairs)
+        count = int(group.max()) + 1
         solid = self.labels[members] != NOTHING
         counted = np.where(solid, self.pixels[members], 0)
         filled = self.filled[members] + self.pixels[members] - counted
@@ -280,6 +274,30 @@ class BoundaryGraph:
         )
         rings = rings[: number + 1].copy()
         return RaggedPolygons(xy[: rings[-1]].copy(), rings, parts)
+
+    def corner_groups(self, open_root: NDArray[np.bool_]) -> Ids:
+        """Find out which regions of one label hang together by corners.
+
+        Args:
+            open_root: ``(n,)`` roots that go on or wait; those whose group does, or may, are added.
+
+        Returns:
+            ``(n,)`` the least root of each root's group.
+        """
+        pairs = np.empty((2 * self._count, 2), np.int32)
+        waits = np.zeros(len(self.parent), np.uint8)
+        sides = self.sides()
+        found = corner_pairs(self._arcs, self._count, self._nodes, sides, self.labels, pairs, waits)
+        open_root |= (waits != 0) & (self.labels != NOTHING)
+        group = np.arange(len(self.parent))
+        if found:
+            members, number = hanging_together(pairs[:found])
+            # Members are in order, so the first of each group is its least.
+            _, first = np.unique(number, return_index=True)
+            group[members] = members[first][number]
+            waiting = np.bincount(number, open_root[members]) > 0
+            open_root[members] = waiting[number]
+        return group
 
     def keep(self, open_root: NDArray[np.bool_], drawn: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Forget all components but the open ones, and all arcs but those that ``drawn`` ones need.

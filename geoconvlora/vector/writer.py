@@ -103,6 +103,7 @@ class PolygonWriter:
         colors: ``#rrggbb`` by class name, for the style.
         fiboa: Use the column names of :mod:`geoconvlora.vector.fiboa`.
         neighbours: The polygons have a column of neighbours.
+        multi: They are multipolygons.
 
     Raises:
         OutputError: The file cannot be written; then nothing is left of it.
@@ -125,6 +126,7 @@ class PolygonWriter:
         colors: Mapping[str, str] | None = None,
         fiboa: bool = False,
         neighbours: bool = False,
+        multi: bool = False,
     ) -> None:
         self.path = check_target(path, overwrite=overwrite, append=append)
         self.layer = layer
@@ -141,6 +143,7 @@ class PolygonWriter:
             **({"classes": json.dumps(self._colors)} if self._colors else {}),
             **(field_boundaries.collection(layer) if fiboa else {}),
         }
+        self._geometry_type = "MultiPolygon" if multi else "Polygon"
         self._suffix = self.path.suffix.lower()
         self._draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.part{self._suffix}")
         self._into = append and self.path.exists()
@@ -193,8 +196,14 @@ class PolygonWriter:
 
     def _opened(self) -> Sink:
         if self._suffix == ".parquet":
-            return ParquetSink(self._draft, self._schema, self._crs, self._metadata)
-        settings: dict[str, object] = {"layer": self.layer, "crs": self._crs.to_wkt()}
+            return ParquetSink(
+                self._draft, self._schema, self._crs, self._metadata, self._geometry_type
+            )
+        settings: dict[str, object] = {
+            "layer": self.layer,
+            "crs": self._crs.to_wkt(),
+            "geometry_type": self._geometry_type,
+        }
         if self._suffix in (".geojson", ".fgb"):
             settings["DESCRIPTION"] = json.dumps(self._metadata)
         if self._suffix == ".geojson":
@@ -222,6 +231,11 @@ class PolygonWriter:
             raise OutputError(
                 f"{self.path}: its layer '{self.layer}' has no column {missing[0]!r}: "
                 "choose another layer, or replace this one (overwrite=True with append=True)"
+            )
+        if found.geometry_type != self._geometry_type:
+            raise OutputError(
+                f"{self.path}: its layer '{self.layer}' is of {found.geometry_type}s, not of "
+                f"{self._geometry_type}s: choose another layer"
             )
         if not found.has_crs(self._crs):
             raise OutputError(

@@ -88,7 +88,7 @@ def test_single_seed_has_no_deviation_and_flat_maps_no_boundary(tmp_path: Path) 
     rows = summarise(config, runs)
     assert (rows[0].miou_std, rows[0].boundary_f1_mean) == (None, None)
     text = table_markdown(config, rows, test_tiles=7)
-    assert "| decoder-only | 60 | 0.500 | 0.500 | - | 10 | 1,000 |" in text
+    assert "| decoder-only | 60 | 0.900 | 0.500 | 0.500 | - | 10 | 1,000 |" in text
     assert "7 test tiles" in text
     assert plot_png(rows).startswith(b"\x89PNG")
 
