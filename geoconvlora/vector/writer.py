@@ -232,7 +232,8 @@ class PolygonWriter:
                 f"{self.path}: its layer '{self.layer}' has no column {missing[0]!r}: "
                 "choose another layer, or replace this one (overwrite=True with append=True)"
             )
-        if found.geometry_type != self._geometry_type:
+        # "Unknown" is the layer of any geometries.
+        if found.geometry_type not in (self._geometry_type, "Unknown"):
             raise OutputError(
                 f"{self.path}: its layer '{self.layer}' is of {found.geometry_type}s, not of "
                 f"{self._geometry_type}s: choose another layer"

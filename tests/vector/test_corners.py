@@ -175,6 +175,17 @@ def test_a_layer_of_polygons_takes_no_multipolygons(diagonal, tmp_path):
     assert pyogrio.read_info(out, layer="eight")["features"] == 4
 
 
+def test_a_layer_of_any_geometries_takes_both(diagonal, tmp_path):
+    out = tmp_path / "map.gpkg"
+    frame = polygonize(diagonal, options=EIGHT).assign(date=None, model_sha256=None)
+    frame["date"] = frame["date"].astype(str)
+    frame["model_sha256"] = frame["model_sha256"].astype(str)
+    pyogrio.write_dataframe(frame, out, layer="any", geometry_type="Unknown")
+    polygonize(diagonal, out, options=EIGHT, append=True, layer="any")
+    polygonize(diagonal, out, append=True, layer="any")
+    assert pyogrio.read_info(out, layer="any")["features"] == 2 + 2 + 4
+
+
 @pytest.mark.parametrize(
     "others", [{"neighbours": True}, {"min_area_to": "neighbour", "min_area_m2": 5.0}]
 )
