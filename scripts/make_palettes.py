@@ -81,11 +81,18 @@ def read(
     return np.concatenate(layers), valid
 
 
-def palette(values: NDArray[np.float64], valid: NDArray[np.bool_]) -> dict[str, object]:
-    """Colours of the superpixels of one scene, most common first."""
+def trimmed(
+    values: NDArray[np.float64], valid: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Without the rows and columns at the edges that have no valid pixel."""
     rows, columns = np.flatnonzero(valid.any(1)), np.flatnonzero(valid.any(0))
     part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    valid, values = valid[part], values[(slice(None), *part)]
+    return values[(slice(None), *part)], valid[part]
+
+
+def palette(values: NDArray[np.float64], valid: NDArray[np.bool_]) -> dict[str, object]:
+    """Colours of the superpixels of one scene, most common first."""
+    values, valid = trimmed(values, valid)
     row, column = (max(0, (side - LARGEST) // 2) for side in valid.shape)
     valid = valid[row : row + LARGEST, column : column + LARGEST]
     values = values[:, row : row + LARGEST, column : column + LARGEST]

@@ -14,15 +14,12 @@ The result is a base for ``train``; an interrupted run goes on where it last sav
 from __future__ import annotations
 
 import argparse
-import sys
 import time
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
-from make_palettes import SCENES, read
+from make_palettes import SCENES, read, trimmed
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -48,13 +45,11 @@ class Scenes:
     def __init__(self, folder: Path) -> None:
         self.images: list[NDArray[np.float32]] = []
         for _, files, bands, _, window, _ in SCENES:
-            values, valid = read(folder, files, bands, window)
-            rows, columns = np.flatnonzero(valid.any(1)), np.flatnonzero(valid.any(0))
-            part = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+            values, valid = trimmed(*read(folder, files, bands, window))
             low, high = (np.percentile(values[:, valid], q, axis=1) for q in (2, 98))
             scaled = (values - low[:, None, None]) / (high - low)[:, None, None]
             scaled = np.where(valid, np.clip(scaled, -0.2, 1.5), MEAN)
-            self.images.append(scaled[(slice(None), *part)].astype(np.float32))
+            self.images.append(scaled.astype(np.float32))
         areas = np.array([image.shape[1] * image.shape[2] for image in self.images])
         self.shares = np.sqrt(areas) / np.sqrt(areas).sum()
 
@@ -75,11 +70,10 @@ class Scenes:
         lit = part * torch.from_numpy(gain) + torch.from_numpy(shift)
         return ((lit - MEAN) / STD).float()
 
-    def batches(self, seed: int, first: int) -> Iterator[Tensor]:
-        """Batches from step ``first`` on; each step has its own random numbers."""
-        for step in range(first, sys.maxsize):
-            draw = np.random.default_rng([seed, step])
-            yield torch.stack([self.crop(draw) for _ in range(BATCH)])
+    def batch(self, seed: int, step: int) -> Tensor:
+        """Crops of one step, (BATCH, 3, SIDE, SIDE); each step has its own random numbers."""
+        draw = np.random.default_rng([seed, step])
+        return torch.stack([self.crop(draw) for _ in range(BATCH)])
 
 
 @torch.no_grad()
@@ -140,7 +134,7 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     segmenter = build_segmenter("vit_t", classes=3, decoder={"head": "direct"})
     scenes = Scenes(arguments.folder)
-    images = torch.cat(list(islice(scenes.batches(arguments.seed, 0), 40)))
+    images = torch.cat([scenes.batch(arguments.seed, step) for step in range(40)])
     start_with_components(segmenter.encoder.patch_embed.proj, images)
     model = MaskedModelling(segmenter).train()
     optimiser = torch.optim.AdamW(
@@ -158,9 +152,8 @@ def main() -> None:
         optimiser.load_state_dict(state["optimiser"])
         schedule.load_state_dict(state["schedule"])
     since, losses = time.monotonic(), []
-    for step, images in enumerate(scenes.batches(arguments.seed, first), start=first):
-        if step == arguments.steps:
-            break
+    for step in range(first, arguments.steps):
+        images = scenes.batch(arguments.seed, step)
         loss = model(images, torch.Generator().manual_seed(arguments.seed * 10**6 + step))
         optimiser.zero_grad()
         loss.backward()

@@ -13,8 +13,7 @@ import rasterio.features
 import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from skimage.measure import label
+from region_checks import assert_regions_of, rasters
 
 from geoconvlora.errors import ConfigError, OutputError
 from geoconvlora.vector import PolygonOptions, polygonize
@@ -24,11 +23,6 @@ from geoconvlora.vector.regions import Regions, RegionTracer
 
 EIGHT = PolygonOptions(simplify_px=0, connectivity=8)
 
-rasters = hnp.arrays(
-    np.int64,
-    st.tuples(st.integers(1, 20), st.integers(1, 9)),
-    elements=st.sampled_from([NOTHING, 0, 1, 2]),
-)
 ADVERSARIAL = {
     "checkerboard": np.indices((17, 9)).sum(axis=0) % 2,
     "diagonals": (np.indices((19, 12))[0] - np.indices((19, 12))[1]) % 3,
@@ -64,19 +58,7 @@ def _rows(regions: Regions) -> list[tuple]:
 
 
 def _assert_regions_of(labels: np.ndarray, traced: Regions) -> None:
-    regions = label(np.where(labels == NOTHING, -1, labels), background=-1, connectivity=2)
-    rows, columns = np.indices(labels.shape)
-    seen = np.zeros_like(regions)
-    for shape, value, pixels in zip(_shapes(traced), traced.labels, traced.pixels, strict=True):
-        inside = shapely.contains_xy(shape, columns + 0.5, rows + 0.5)
-        assert shape.geom_type == "MultiPolygon"
-        assert shapely.is_valid_reason(shape) == "Valid Geometry"
-        assert len(np.unique(regions[inside])) == 1
-        assert (labels[inside] == value).all()
-        assert shape.area == pixels == inside.sum()
-        seen += inside
-    np.testing.assert_array_equal(seen, labels != NOTHING)
-    assert len(traced) == regions.max()
+    assert_regions_of(labels, traced, _shapes(traced), connectivity=8)
 
 
 @settings(max_examples=60, deadline=None)

@@ -6,6 +6,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from region_checks import assert_regions_of, rasters
 from scipy import ndimage
 from skimage.measure import label
 
@@ -14,12 +15,6 @@ from geoconvlora.vector.holes import Holes
 from geoconvlora.vector.parts import NOTHING
 from geoconvlora.vector.ragged import RaggedPolygons
 from geoconvlora.vector.regions import Regions, RegionTracer
-
-rasters = hnp.arrays(
-    np.int64,
-    st.tuples(st.integers(1, 20), st.integers(1, 9)),
-    elements=st.sampled_from([NOTHING, 0, 1, 2]),
-)
 
 
 def _spiral(size: int) -> np.ndarray:
@@ -83,21 +78,7 @@ def _assert_same(one: Regions, other: Regions) -> None:
 
 
 def _assert_regions_of(labels, traced: Regions) -> None:
-    """Each polygon covers exactly one 4-connected region."""
-    regions = label(labels, background=NOTHING, connectivity=1)
-    rows, columns = np.indices(labels.shape)
-    seen = np.zeros_like(regions)
-    for polygon, value, pixels in zip(
-        traced.polygons.to_shapely(), traced.labels, traced.pixels, strict=True
-    ):
-        inside = shapely.contains_xy(polygon, columns + 0.5, rows + 0.5)
-        assert polygon.geom_type == "Polygon"
-        assert len(np.unique(regions[inside])) == 1
-        assert (labels[inside] == value).all()
-        assert polygon.area == pixels == inside.sum()
-        seen += inside
-    np.testing.assert_array_equal(seen, labels != NOTHING)
-    assert len(traced) == regions.max()
+    assert_regions_of(labels, traced, traced.polygons.to_shapely(), connectivity=4)
 
 
 @settings(max_examples=40, deadline=None)
