@@ -7,12 +7,12 @@ from typing import Any, ClassVar, cast
 
 import torch
 from pydantic import Field
-from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 
 from geoconvlora.adapters.base import Method
 from geoconvlora.errors import ConfigError
 from geoconvlora.sam.adaptable import AdaptableBlock, AdaptableEncoder
+from geoconvlora.sam.official import LayerNorm2d
 
 
 class SSF(Method):

@@ -56,7 +56,8 @@ def place(network: nn.Module, device: str) -> tuple[nn.Module, torch.device]:
     if device == "auto" and parameter is not None and parameter.device.type != "cpu":
         return network.eval(), parameter.device
     chosen = choose_device(device)
-    return network.to(chosen).eval(), chosen
+    # Convolutions want the channels of a pixel side by side; weights are put so once, not in each.
+    return network.to(chosen).to(memory_format=torch.channels_last).eval(), chosen
 
 
 def write_strips(

@@ -11,9 +11,10 @@ matrix of tokens by tokens is ever held.
 from __future__ import annotations
 
 import torch
-from segment_anything.modeling.image_encoder import Attention, get_rel_pos
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from geoconvlora.sam.official import Attention, get_rel_pos
 
 BIAS_BYTES = 8 * 2**20
 """Upper bound of the position bias held at once; of the order of a core's cache share."""

@@ -22,15 +22,16 @@ from typing import Any, Literal, get_args
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from segment_anything.modeling.common import LayerNorm2d
-from segment_anything.modeling.mask_decoder import MLP
-from segment_anything.modeling.prompt_encoder import PositionEmbeddingRandom
-from segment_anything.modeling.transformer import TwoWayTransformer
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from geoconvlora.errors import ConfigError
 from geoconvlora.sam.detail import FEATURES, DetailStem, DetailUpscaling
+from geoconvlora.sam.official import (
+    MLP,
+    LayerNorm2d,
+    PositionEmbeddingRandom,
+    TwoWayTransformer,
+)
 from geoconvlora.sam.sizes import EncoderSize
 
 #: Size of a new decoder's logits, beside that of its layers.
@@ -174,23 +175,13 @@ class PromptFreeDecoder(nn.Module):
         decoded, source = self.transformer(source, places, tokens)
         queries = decoded[:, 1:]
         source = source.transpose(1, 2).view(batch, channels, rows, columns)
+        weights = self._weights(queries)
         if self.stem is None:
             features = self.output_upscaling(source)
+            masks = (weights @ features.flatten(2)).unflatten(2, features.shape[-2:])
         else:
-            features = self.output_upscaling(source, self.stem(images))
-        masks = self._masks(self._weights(queries), features)
+            masks = self.output_upscaling(source, self.stem(images), weights)
         return self._combine(queries, masks)
-
-    def _masks(self, weights: Tensor, features: Tensor) -> Tensor:
-        """Weights (B, Q, C) over features, unfolding subpixels, to masks (B, Q, H, W)."""
-        batch, queries, channels = weights.shape
-        rows, columns = features.shape[-2:]
-        subpixels = features.shape[1] // channels
-        masks = weights @ features.reshape(batch, channels, -1)
-        if subpixels == 1:
-            return masks.view(batch, queries, rows, columns)
-        side = math.isqrt(subpixels)
-        return F.pixel_shuffle(masks.view(batch, queries * subpixels, rows, columns), side)
 
     def _weights(self, queries: Tensor) -> Tensor:
         """A mask's weights over the features, (B, Q, features)."""

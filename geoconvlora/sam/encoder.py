@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from segment_anything.modeling.image_encoder import Block, ImageEncoderViT
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geoconvlora.errors import ConfigError, WeightsError
 from geoconvlora.sam.adaptable import AdaptableBlock, AdaptableEncoder
 from geoconvlora.sam.attention import RelativeAttention
+from geoconvlora.sam.official import Block, ImageEncoderViT
 from geoconvlora.sam.plain_vit import PREFIX, PlainViTEncoder, build_plain_vit
 from geoconvlora.sam.sizes import PATCH, SIZES, EncoderSize
 

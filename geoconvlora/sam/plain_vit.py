@@ -12,12 +12,12 @@ from __future__ import annotations
 from typing import Any, cast
 
 import torch
-from segment_anything.modeling.common import LayerNorm2d
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from geoconvlora.errors import ConfigError
 from geoconvlora.sam.adaptable import AdaptableBlock, AdaptableEncoder
+from geoconvlora.sam.official import LayerNorm2d
 from geoconvlora.sam.sizes import PATCH, EncoderSize
 
 PREFIX = "timm/"

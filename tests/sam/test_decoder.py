@@ -1,10 +1,11 @@
 import pytest
 import torch
+from torch.nn import functional as F
 
 from geoconvlora.errors import ConfigError
 from geoconvlora.sam import SIZES, PromptFreeDecoder, build_segmenter
 from geoconvlora.sam.decoder import DecoderSettings
-from geoconvlora.sam.detail import DetailStem
+from geoconvlora.sam.detail import DetailStem, DetailUpscaling
 
 
 def decoder(classes: int, **settings: object) -> PromptFreeDecoder:
@@ -95,16 +96,18 @@ def test_encoder_sees_a_smaller_image_only_beside_a_stem() -> None:
         build_segmenter("vit_t", classes=3, decoder={"shrink": 2})
 
 
-def test_subpixels_of_a_mask_lie_where_their_features_say() -> None:
-    net = decoder(1, head="direct", stem=True)
-    features = torch.zeros(1, 16 * 4, 2, 2)
-    features[0, 5 * 4 + 1, 1, 0] = 1.0
-    weights = torch.zeros(1, 1, 16)
-    weights[0, 0, 5] = 2.0
-    mask = net._masks(weights, features)
-    assert mask.shape == (1, 1, 4, 4)
-    assert mask[0, 0, 2, 1] == 2.0
-    assert mask.sum() == 2.0
+def test_masks_are_the_unfolded_features_weighed() -> None:
+    torch.manual_seed(0)
+    upscaling = DetailUpscaling(64).eval()
+    seen: list[torch.Tensor] = []
+    upscaling.refinements[-1].register_forward_hook(lambda _, __, found: seen.append(found))
+    details = DetailStem(3).eval()(torch.randn(2, 3, 32, 48))
+    weights = torch.randn(2, 3, 16)
+    masks = upscaling(torch.randn(2, 64, 2, 3), details, weights)
+    features = upscaling.unfold(seen[0]).unflatten(1, (16, 4))
+    wanted = torch.einsum("bqc,bcshw->bqshw", weights, features).flatten(1, 2)
+    torch.testing.assert_close(masks, F.pixel_shuffle(wanted, 2), rtol=1e-4, atol=1e-4)
+    assert masks.shape == (2, 3, 32, 48)
 
 
 def test_unknown_settings_are_refused() -> None:
