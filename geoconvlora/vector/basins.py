@@ -85,7 +85,8 @@ class BasinStream:
         interior, boundary = self._buffer.peek(above + rows + self._context_rows)
         extent = interior + boundary
         inside = extent > self._rule.extent_threshold
-        heights = np.where(inside, self._heights(boundary, extent), np.uint8(LEVELS))
+        heights = self._heights(boundary, extent)
+        heights[~inside] = LEVELS
         seeds = inside & basins(heights, round(self._rule.seed_depth * LEVELS))
         final = slice(above, above + rows)
         done = BasinRows(heights[final], inside[final], seeds[final], extent[final])
@@ -97,9 +98,13 @@ class BasinStream:
         self, boundary: NDArray[np.float32], extent: NDArray[np.float32]
     ) -> NDArray[np.uint8]:
         """Boundary probability of what is in the extent, smoothed."""
-        ridges = boundary / np.maximum(extent, np.float32(LEAST_EXTENT))
+        # In one array from start to end: the rows of a wide scene fill tens of megabytes.
+        ridges = np.maximum(extent, np.float32(LEAST_EXTENT))
+        np.divide(boundary, ridges, out=ridges)
         if self._rule.smoothing > 0:
-            ridges = gaussian_filter(
-                ridges, self._rule.smoothing, mode="nearest", truncate=RADIUS_SIGMAS
+            gaussian_filter(
+                ridges, self._rule.smoothing, mode="nearest", truncate=RADIUS_SIGMAS, output=ridges
             )
-        return np.rint(np.clip(ridges, 0, 1) * LEVELS).astype(np.uint8)
+        np.clip(ridges, 0, 1, out=ridges)
+        ridges *= LEVELS
+        return np.rint(ridges, out=ridges).astype(np.uint8)

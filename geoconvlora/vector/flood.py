@@ -45,6 +45,9 @@ MAX_REACH = 254
 
 _FAR = np.uint32(0xFFFFFFFF)
 
+_COLUMNS = 4096
+"""Columns at a time in which pixels far from all seeds get their costs."""
+
 
 def halo_of(reach: int) -> int:
     """Rows above and below a band that a flood must see to be that of the whole raster."""
@@ -83,7 +86,7 @@ def flood(
     middle = (slice(1, -1), slice(1, -1))
     cells[middle] = inside
     ground[middle] = heights
-    labels[middle] = np.where(inside, seeds, 0)
+    np.multiply(seeds, inside, out=labels[middle])
     # Pixels outside the mask pass as done with.
     cost = np.where(cells, _FAR, np.uint32(0))
     links = np.zeros_like(cells)
@@ -91,13 +94,19 @@ def flood(
     _spread(ground.ravel(), labels.ravel(), cost.ravel(), links.ravel(), width + 2)
     cost[cells == 0] = _FAR
     far = links > reach
-    if far.any():
-        # What decides about these lies within `reach` of them.
-        near = cells & maximum_filter(far.view(np.uint8), 2 * reach + 1)
-        again = np.full(cells.shape, _FAR, np.uint32)
-        part = (ground.ravel(), near.ravel(), (labels * near).ravel())
-        _rounds(*part, again.ravel(), width + 2, reach)
-        cost[far] = again[far]
+    for first in range(0, far.shape[1], _COLUMNS):
+        core = slice(first, first + _COLUMNS)
+        if not far[:, core].any():
+            continue
+        # What decides about these lies within `reach` of them; a column more is the frame.
+        part = slice(max(0, first - reach - 1), first + _COLUMNS + reach + 1)
+        own = np.zeros_like(cells[:, part])
+        own[:, core.start - part.start : core.stop - part.start] = far[:, core]
+        near = cells[:, part] & maximum_filter(own, 2 * reach + 1)
+        again = np.full(near.shape, _FAR, np.uint32)
+        seen = (ground[:, part].ravel(), near.ravel(), (labels[:, part] * near).ravel())
+        _rounds(*seen, again.ravel(), near.shape[1], reach)
+        cost[:, part][own > 0] = again[own > 0]
     links[:] = 0
     _follow(*raster, cost.ravel(), links.ravel(), width + 2, reach)
     return labels[middle].copy()

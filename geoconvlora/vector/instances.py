@@ -24,6 +24,9 @@ from geoconvlora.vector.rows import RowBuffer
 from geoconvlora.weights.card import InstanceRule
 
 BLOCK_ROWS = 512
+LEAST_BLOCK_ROWS = 128
+_BLOCK_PIXELS = 2**23
+"""Blocks of wide rasters have fewer rows, for the sake of memory."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class InstanceStream:
     Args:
         width: Columns of the raster.
         rule: The model card's rule.
-        block_rows: Rows that become final at a time; objects do not depend on it.
+        block_rows: Rows that become final at a time, fewer in wide rasters; objects do not depend
+            on it.
         basin_rows: Fixed rows of the raster in which basins are found together.
     """
 
@@ -65,7 +69,7 @@ class InstanceStream:
         block_rows: int = BLOCK_ROWS,
         basin_rows: int = BASIN_ROWS,
     ) -> None:
-        self._block_rows = block_rows
+        self._block_rows = min(block_rows, max(LEAST_BLOCK_ROWS, _BLOCK_PIXELS // width))
         self._reach = rule.reach_px
         self._highest = round(rule.max_boundary * LEVELS)
         self._halo = halo_of(rule.reach_px)
@@ -104,27 +108,27 @@ class InstanceStream:
         heights, inside, starts, extent = self._buffer.peek(above + final + self._halo)
         seeds, former, current = self._seeds(starts)
         rows = slice(above, above + final)
-        objects = flood(heights, seeds, inside, self._reach)[rows]
-        objects = np.where(heights[rows] > self._highest, 0, objects)
+        objects = flood(heights, seeds, inside, self._reach)[rows].astype(np.int64)
+        objects[(heights[rows] > self._highest) | (objects == 0)] = NOTHING
         extent = extent[rows].copy()
         self._above = min(above + final, self._halo)
         used = above + final - self._above
         self._numbered = seeds[used:].copy()
         self._buffer.drop(used)
-        return ObjectRows(
-            np.where(objects > 0, objects.astype(np.int64), NOTHING), extent, former, current
-        )
+        return ObjectRows(objects, extent, former, current)
 
     def _seeds(self, starts: NDArray[np.bool_]) -> tuple[NDArray[np.int32], Ids, Ids]:
         """Number the seeds ``(h, W)``; those of rows met before keep the number they had."""
-        components = label_components(starts, connectivity=1).astype(np.int32)
+        components = label_components(starts, connectivity=1).astype(np.int32, copy=False)
         count = int(components.max())
         rows = len(self._numbered)
         again = self._numbered > 0
         met, index = np.unique(self._numbered[again], return_inverse=True)
-        pairs = np.unique(np.stack([components[:rows][again] - 1, count + index]), axis=1)
+        # One number a pair: rows of pairs take ten times as long to sort.
+        pairs = np.unique((components[:rows][again] - np.int64(1)) * len(met) + index)
+        component, known = np.divmod(pairs, max(len(met), 1))
         graph = coo_array(
-            (np.ones(pairs.shape[1], np.int8), (pairs[0], pairs[1])),
+            (np.ones(len(pairs), np.int8), (component, count + known)),
             shape=(count + len(met), count + len(met)),
         )
         groups, group_of = connected_components(graph, directed=False)

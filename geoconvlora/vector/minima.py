@@ -33,9 +33,9 @@ def basins(heights: NDArray[np.uint8], depth: int) -> NDArray[np.bool_]:
     ground = np.full((height + 2, width + 2), LEVELS, np.uint8)
     ground[1:-1, 1:-1] = heights
     filled = np.minimum(ground, LEVELS - depth) + np.uint8(depth)
-    lowest = np.zeros(ground.shape, np.uint8)
     _fill(ground.ravel(), filled.ravel(), width + 2)
-    _flat_and_lowest(filled.ravel(), lowest.ravel(), width + 2)
+    lowest = (filled < LEVELS).view(np.uint8)
+    _drain(filled.ravel(), lowest.ravel(), width + 2)
     return lowest[1:-1, 1:-1] > 0
 
 
@@ -75,29 +75,28 @@ def _fill(ground: Bytes, filled: Bytes, stride: int) -> None:
 
 
 @compiled("void(uint8[::1], uint8[::1], int64)")
-def _flat_and_lowest(filled: Bytes, lowest: Bytes, stride: int) -> None:
-    """Mark pixels of plateaus that have nothing lower beside them."""
+def _drain(filled: Bytes, lowest: Bytes, stride: int) -> None:
+    """Take the marks from plateaus that have something lower beside them."""
     steps = np.array([-stride, -1, 1, stride])
     stack = np.empty(1024, np.int64)
-    count = 0
-    for at in range(stride, len(filled) - stride):
-        lowest[at] = filled[at] < 255
+    for start in range(stride, len(filled) - stride):
+        if not lowest[start]:
+            continue
         for step in steps:
-            if filled[at + step] < filled[at]:
-                lowest[at] = 0
-                if count == len(stack):
-                    stack = longer(stack)
-                stack[count] = at
-                count += 1
+            if filled[start + step] < filled[start]:
+                lowest[start] = 0
                 break
-    while count > 0:
-        count -= 1
-        at = stack[count]
-        for step in steps:
-            to = at + step
-            if lowest[to] and filled[to] == filled[at]:
-                lowest[to] = 0
-                if count == len(stack):
-                    stack = longer(stack)
-                stack[count] = to
-                count += 1
+        if lowest[start]:
+            continue
+        stack[0], count = start, 1
+        while count > 0:
+            count -= 1
+            at = stack[count]
+            for step in steps:
+                to = at + step
+                if lowest[to] and filled[to] == filled[at]:
+                    lowest[to] = 0
+                    if count == len(stack):
+                        stack = longer(stack)
+                    stack[count] = to
+                    count += 1

@@ -16,29 +16,33 @@ class RowBuffer:
     """
 
     def __init__(self) -> None:
-        self._feeds: list[tuple[NDArray[Any], ...]] = []
+        self._channels: tuple[list[NDArray[Any]], ...] = ()
         self.rows = 0
 
     def push(self, *channels: NDArray[Any]) -> None:
         """Append rows; each channel ``(h, W)``, all of one height."""
         height = channels[0].shape[0]
         if height:
-            self._feeds.append(channels)
+            self._channels = self._channels or tuple([] for _ in channels)
+            for feeds, channel in zip(self._channels, channels, strict=True):
+                feeds.append(channel)
             self.rows += height
 
     def peek(self, count: int) -> tuple[NDArray[Any], ...]:
         """Return the first ``count`` rows of each channel, and keep them."""
-        if len(self._feeds) > 1:
-            self._feeds = [tuple(np.concatenate(c) for c in zip(*self._feeds, strict=True))]
-        return tuple(channel[:count] for channel in self._feeds[0])
+        for feeds in self._channels:
+            # One channel after the other, so that only one is in memory twice.
+            if len(feeds) > 1:
+                feeds[:] = [np.concatenate(feeds)]
+        return tuple(feeds[0][:count] for feeds in self._channels)
 
     def drop(self, count: int) -> None:
         """Forget the first ``count`` rows."""
-        (feed,) = self._feeds
-        # A copy, so that rows already used do not stay in memory behind a view.
-        rest = tuple(channel[count:].copy() for channel in feed)
         self.rows -= count
-        self._feeds = [rest] if self.rows else []
+        for feeds in self._channels:
+            (rows,) = feeds
+            # A copy, so that rows already used do not stay in memory behind a view.
+            feeds[:] = [rows[count:].copy()] if self.rows else []
 
     def take(self, count: int) -> tuple[NDArray[Any], ...]:
         """Return the first ``count`` rows of each channel, and forget them."""

@@ -79,6 +79,14 @@ def test_a_flood_is_what_its_definition_says(landscape, reach):
 
 
 @settings(max_examples=80, deadline=None)
+@given(_landscapes(8, 24), st.sampled_from([1, 2, 5]), st.sampled_from([1, 3, 7]))
+def test_columns_worked_on_together_change_nothing(landscape, reach, columns):
+    wanted = flood(*landscape, reach)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("geoconvlora.vector.flood._COLUMNS", columns)
+        np.testing.assert_array_equal(flood(*landscape, reach), wanted)
+
+
 @given(_landscapes(20, 40), st.integers(1, 4), st.data())
 def test_a_band_with_its_halo_has_the_labels_of_the_whole(landscape, reach, data):
     whole = flood(*landscape, reach)
