@@ -1,7 +1,8 @@
-"""What makes some training samples hard: one crop everywhere, dark soil, streaks inside fields.
+"""What makes some training samples hard: small fields, one crop, dark soil, streaks in fields.
 
-Maps of Flanders showed what a network misses that has seen varied farmland only: meadows of one
-colour that thin lines part, dark fields taken for water, lines of machines taken for boundaries.
+Maps of Flanders showed what a network misses that has seen varied farmland only: fields of half a
+hectare, meadows of one colour that thin lines part, dark fields taken for water, lines of machines
+taken for boundaries.
 """
 
 from __future__ import annotations
@@ -16,12 +17,20 @@ from geoconvlora.synthetic.spectra import CoverColours
 from geoconvlora.synthetic.style import Cover, Style
 from geoconvlora.synthetic.surfaces import Surfaces
 
+SMALL = 0.25
+"""Share of the samples whose fields are those of gardeners and smallholders."""
 MONOTONOUS = 0.3
 """Share of the samples in which most fields carry one crop."""
 DARK = 0.2
 """Share of the samples in which one crop is nearly as dark as water."""
 STREAKED = 0.35
 """Share of the samples in which some fields have broad stripes along their rows."""
+
+
+def with_small_fields(rng: np.random.Generator, style: Style) -> Style:
+    """Fields of a third of a hectare to one and a half, six to thirty of them in a block."""
+    field_ha = math.exp(rng.uniform(math.log(0.35), math.log(1.5)))
+    return replace(style, field_ha=field_ha, block_ha=max(field_ha * rng.uniform(6, 30), 3.0))
 
 
 def monotonous(

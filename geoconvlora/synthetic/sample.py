@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from geoconvlora.synthetic.hardship import (
     DARK,
     MONOTONOUS,
+    SMALL,
     STREAKED,
     monotonous,
     streaked,
     with_a_dark_crop,
+    with_small_fields,
 )
 from geoconvlora.synthetic.labels import label_fields
 from geoconvlora.synthetic.layout import lay_out
@@ -64,6 +66,8 @@ def training_sample(
     cell_m = gsd_m / CELLS_A_PIXEL
 
     style, colours = draw_style(rng), sensed_colours(rng)
+    if rng.random() < SMALL:
+        style = with_small_fields(rng, style)
     if rng.random() < MONOTONOUS:
         style, colours = monotonous(rng, style, colours)
     if rng.random() < DARK:
