@@ -210,6 +210,11 @@ class TrainConfig(Frozen):
     scaling: Scaling = Scaling()
     resolution: Resolution = Resolution()
     tile_size: int = Field(default=256, ge=32, multiple_of=16)
+    map_tile_size: int | None = Field(default=None, ge=32, multiple_of=16)
+    """Side of the tiles in which the model maps scenes; None: :attr:`tile_size`. Of larger ones
+    less is overlap, so that maps take less time."""
+    map_overlap: int | None = Field(default=None, ge=0)
+    """Pixels that those tiles share; None: a quarter of them."""
     data: DataConfig
     split: SplitConfig = SplitConfig()
     optim: OptimConfig = OptimConfig()
@@ -271,6 +276,9 @@ class TrainConfig(Frozen):
             raise ValueError(f"loss {self.loss.name!r} is for 2 classes, not {len(ids)}")
         if len({band.mean is None for band in self.bands}) > 1:
             raise ValueError("give mean and std for all bands or for none")
+        mapped = self.map_tile_size or self.tile_size
+        if self.map_overlap is not None and self.map_overlap > mapped // 2:
+            raise ValueError(f"map_overlap {self.map_overlap} is more than half of {mapped}")
         for source in self.sources:
             if isinstance(source, SyntheticConfig):
                 self._check_synthetic(source)

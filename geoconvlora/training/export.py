@@ -110,7 +110,8 @@ def export(
         bands=bands,
         scaling=config.scaling,
         resolution=config.resolution,
-        tile_size=config.tile_size,
+        tile_size=config.map_tile_size or config.tile_size,
+        overlap=config.map_overlap,
         instances=config.instances,
         training=record,
     )

@@ -56,6 +56,8 @@ def test_differing_keys_are_dotted() -> None:
         ({"optim": {"lr": -1}}, ["optim.lr", "greater than 0", "-1"]),
         ({"colour": 1}, ["colour", "unknown key"]),
         ({"tile_size": 100}, ["tile_size", "multiple of 16"]),
+        ({"map_tile_size": 100}, ["map_tile_size", "multiple of 16"]),
+        ({"map_tile_size": 96, "map_overlap": 49}, ["map_overlap 49", "half of 96"]),
         ({"loss": {"class_weights": [1, 2]}}, ["class_weights", "2 values for 3 classes"]),
         ({"loss": {"name": "structure-intended"}}, ["structure-intended", "2 classes, not 3"]),
         ({"instances": None}, ["instances"]),
