@@ -1,8 +1,8 @@
 """Cut the Dubai images and their coloured masks into tiles, and lay out test places as scenes.
 
 Whole places go to one part, so no test tile lies beside a training tile; each part has all
-classes. Images are cut into equal pieces of at most 208 x 208 pixels, so every pixel comes once;
-pieces without a label are left out.
+classes. Images are cut into equal pieces of at most 208 x 208 pixels, or ``--side`` squared, so
+every pixel comes once; pieces without a label are left out.
 
     python scripts/dubai_tiles.py ../shared/data/train/landcover_dubai_rgb OUT
 
@@ -14,7 +14,7 @@ their pixels: the scenes lie at a made-up place, with pixels of a metre.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import warnings
 from collections.abc import Iterator
 from itertools import pairwise
@@ -63,9 +63,9 @@ def class_ids(mask: Path) -> NDArray[np.uint8]:
     return ids
 
 
-def cuts(size: int) -> list[tuple[int, int]]:
-    """Equal parts of an axis, none longer than a tile."""
-    count = -(-size // SIDE)
+def cuts(size: int, side: int) -> list[tuple[int, int]]:
+    """Equal parts of an axis, none longer than a side."""
+    count = -(-size // side)
     return list(pairwise(size * i // count for i in range(count + 1)))
 
 
@@ -75,7 +75,7 @@ def write(path: Path, values: NDArray[np.uint8], **profile: object) -> None:
     count, height, width = values.shape
     with rasterio.open(
         path, "w", driver="GTiff", count=count, height=height, width=width, dtype="uint8",
-        compress="deflate", photometric="rgb" if count > 1 else "minisblack", **profile,
+        compress="deflate", tiled=True, photometric="rgb" if count > 1 else "minisblack", **profile,
     ) as raster:  # fmt: skip
         raster.write(values)
 
@@ -106,7 +106,7 @@ def write_scene(folder: Path, place: str, out: Path) -> None:
     write(out / f"{place}_labels.tif", truth, **profile, nodata=IGNORE)
 
 
-def main(source: Path, out: Path) -> None:
+def main(source: Path, out: Path, side: int) -> None:
     """Cut all images."""
     for part, places in PLACES.items():
         written = 0
@@ -114,8 +114,8 @@ def main(source: Path, out: Path) -> None:
             if part == "test":
                 write_scene(source / place, place, out / part)
             for number, image, ids in pairs(source / place):
-                for top, bottom in cuts(ids.shape[0]):
-                    for left, right in cuts(ids.shape[1]):
+                for top, bottom in cuts(ids.shape[0], side):
+                    for left, right in cuts(ids.shape[1], side):
                         label = ids[top:bottom, left:right]
                         if (label == IGNORE).all():
                             continue
@@ -127,8 +127,11 @@ def main(source: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        raise SystemExit(__doc__)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("source", type=Path, help="folder with a folder for each place")
+    parser.add_argument("out", type=Path, help="folder for the tiles")
+    parser.add_argument("--side", type=int, default=SIDE, help="largest side of a piece in pixels")
+    options = parser.parse_args()
     # Tiles are paired by name; neither images nor tiles have a place on the ground.
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    main(options.source, options.out, options.side)

@@ -25,6 +25,7 @@ from geoconvlora.synthetic.render import CELLS_A_PIXEL, blur, draw_warp, look_up
 from geoconvlora.synthetic.spectra import BANDS, CoverColours, modelled_colours
 from geoconvlora.synthetic.style import Cover, draw_style
 from geoconvlora.synthetic.surfaces import clothe
+from geoconvlora.synthetic.wilderness import OVERCAST, WILDERNESS, under_cloud, wilderness
 
 SENSOR_GSD_M = 10.0
 GSD_FACTORS = (0.6, 1.7)
@@ -59,8 +60,24 @@ def training_sample(
     if upscale < 1 or size < upscale or size % upscale:
         raise ValueError(f"size {size} must be a positive multiple of upscale {upscale}")
     rng = np.random.default_rng([seed, 0x5EED])
-    pixels = size // upscale
-    cells = pixels * CELLS_A_PIXEL
+    if rng.random() < WILDERNESS:
+        image, label = wilderness(rng, size // upscale), np.zeros((size, size), np.uint8)
+    else:
+        image, label = _farmland(rng, size, upscale)
+    image = _atmosphere(rng, image)
+    if rng.random() < OVERCAST:
+        image, hidden = under_cloud(rng, image)
+        label = np.where(hidden.repeat(upscale, 0).repeat(upscale, 1), np.uint8(0), label)
+    image = _scale_as_a_scene(rng, image)
+    image = _sensor(rng, image)
+    return enlarge(image, upscale), label
+
+
+def _farmland(
+    rng: np.random.Generator, size: int, upscale: int
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """What a sensor sees of a landscape, and its labels, ``upscale`` times finer."""
+    cells = size // upscale * CELLS_A_PIXEL
     low, high = GSD_FACTORS
     gsd_m = SENSOR_GSD_M * math.exp(rng.uniform(math.log(low), math.log(high)))
     cell_m = gsd_m / CELLS_A_PIXEL
@@ -88,11 +105,7 @@ def training_sample(
     label = label_fields(
         np.where(layout.kind == Cover.FIELD, np.arange(len(layout.kind)), 0)[covers]
     )
-
-    image = _atmosphere(rng, image)
-    image = _scale_as_a_scene(rng, image)
-    image = _sensor(rng, image)
-    return enlarge(image, upscale), label
+    return image, label
 
 
 def sensed_colours(rng: np.random.Generator) -> CoverColours:

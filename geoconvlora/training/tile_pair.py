@@ -46,15 +46,20 @@ class TilePair:
 
     def read(self, window: Window, scaling: Scaling) -> Sample:
         """The sample of a window, which may reach beyond the tile."""
+        inside = window.clipped(self.height, self.width)
+        # Percentiles are those of the tile.
+        part = inside if scaling.kind == "linear" else self.whole
         with _open(self.image) as image:
-            values = image.read(list(self.bands)).astype(np.float32)
-            valid = (image.read_masks(list(self.bands)) > 0).all(axis=0)
+            place = part.slices_within(self.whole)
+            values = image.read(list(self.bands), window=place).astype(np.float32)
+            valid = (image.read_masks(list(self.bands), window=place) > 0).all(axis=0)
         valid &= np.isfinite(values).all(axis=0)
         scaled = np.where(valid, _scaled(values, valid, scaling), np.float32(0))
+        mask = read_label(self.label, self.label_values, inside)
         return Sample(
-            _cut(scaled, window),
-            _cut(read_label(self.label, self.label_values), window, fill=IGNORE),
-            _cut(valid, window),
+            _cut(scaled, part, window),
+            _cut(mask, inside, window, fill=IGNORE),
+            _cut(valid, part, window),
         )
 
 
@@ -125,11 +130,14 @@ def checked_pair(
     )
 
 
-def read_label(path: Path, label_values: Mapping[int, int] | None = None) -> NDArray[np.uint8]:
-    """A label tile's class ids (H, W); 255 where it has no data."""
+def read_label(
+    path: Path, label_values: Mapping[int, int] | None = None, part: Window | None = None
+) -> NDArray[np.uint8]:
+    """Class ids (H, W) of a label tile, or of a part of it; 255 where it has no data."""
     with _open(path) as label:
-        values = label.read(1)
-        valid = label.read_masks(1) > 0 if label.nodata is not None else True
+        place = part and part.slices_within(Window(0, 0, *label.shape))
+        values = label.read(1, window=place)
+        valid = label.read_masks(1, window=place) > 0 if label.nodata is not None else True
     if label_values is None:
         return np.where(valid & (values >= 0) & (values < IGNORE), values, IGNORE).astype(np.uint8)
     ids = np.full(values.shape, IGNORE, np.uint8)
@@ -181,15 +189,11 @@ def _scaled(
     return np.asarray(scaled, dtype=np.float32)
 
 
-def _cut(layer: NDArray, window: Window, fill: int = 0) -> NDArray:
-    """A window of (..., H, W), filled beyond the edges."""
-    height, width = layer.shape[-2:]
-    inside = window.clipped(height, width)
+def _cut(layer: NDArray, part: Window, window: Window, fill: int = 0) -> NDArray:
+    """A window of (..., H, W), which holds a part of a tile; filled beyond it."""
+    moved = Window(window.row - part.row, window.column - part.column, window.height, window.width)
+    inside = moved.clipped(part.height, part.width)
     cut = np.full((*layer.shape[:-2], window.height, window.width), fill, dtype=layer.dtype)
-    rows, columns = inside.slices_within(window)
-    cut[..., rows, columns] = layer[
-        ...,
-        inside.row : inside.row + inside.height,
-        inside.column : inside.column + inside.width,
-    ]
+    there = inside.slices_within(Window(0, 0, part.height, part.width))
+    cut[..., *inside.slices_within(moved)] = layer[..., *there]
     return cut

@@ -1,0 +1,65 @@
+"""Samples without fields, and cloud."""
+
+import numpy as np
+import pytest
+
+from geoconvlora.synthetic import sample, training_sample
+from geoconvlora.synthetic.wilderness import texture, under_cloud, wilderness
+
+SIZE = 64
+
+
+def rng(seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_ground_is_positive_varied_and_the_same_again(seed) -> None:
+    image = wilderness(rng(seed), SIZE)
+    assert image.shape == (3, SIZE, SIZE)
+    assert image.dtype == np.float32
+    assert np.isfinite(image).all()
+    assert image.min() > 0
+    assert (image.std(axis=(1, 2)) > 0).all()
+    np.testing.assert_array_equal(image, wilderness(rng(seed), SIZE))
+
+
+def test_wilderness_has_no_field_and_is_scaled_as_any_sample(monkeypatch) -> None:
+    monkeypatch.setattr(sample, "WILDERNESS", 1.0)
+    for seed in range(10):
+        image, label = training_sample(seed, SIZE)
+        assert not label.any()
+        low, high = np.percentile(image, [2, 98])
+        assert -0.5 < low < high < 2
+
+
+def test_what_cloud_hides_is_background(monkeypatch) -> None:
+    hidden_share = []
+    for seed in range(12):
+        monkeypatch.setattr(sample, "OVERCAST", 0.0)
+        monkeypatch.setattr(sample, "WILDERNESS", 0.0)
+        _, clear = training_sample(seed, SIZE)
+        monkeypatch.setattr(sample, "OVERCAST", 1.0)
+        _, clouded = training_sample(seed, SIZE)
+        hidden = clouded != clear
+        assert not clouded[hidden].any()
+        hidden_share.append(hidden.mean() / max((clear > 0).mean(), 1e-9))
+    assert min(hidden_share) < 0.3
+    assert max(hidden_share) > 0.9
+
+
+def test_cloud_is_brighter_than_the_ground_that_it_hides() -> None:
+    found = []
+    for seed in range(12):
+        ground = np.full((3, SIZE, SIZE), 0.2, np.float32)
+        image, hidden = under_cloud(rng(seed), ground)
+        assert (image[:, ~hidden] <= 0.2 * 4.5).all()
+        found.append(hidden.mean())
+        if 0.05 < hidden.mean() < 0.95:
+            assert image[:, hidden].mean() > image[:, ~hidden].mean()
+    assert min(found) < 0.3 < 0.7 < max(found)
+
+
+def test_a_steeper_slope_is_smoother() -> None:
+    steps = [np.abs(np.diff(texture(rng(1), 128, slope))).mean() for slope in (0.0, 1.0, 2.0)]
+    assert steps[0] > 1.5 * steps[1] > 2.5 * steps[2]
