@@ -20,6 +20,7 @@ from geoconvlora.training.data_config import (
     TilesConfig,
 )
 from geoconvlora.weights.card import (
+    PATCH,
     ClassInfo,
     EncoderName,
     Frozen,
@@ -209,8 +210,8 @@ class TrainConfig(Frozen):
     )
     scaling: Scaling = Scaling()
     resolution: Resolution = Resolution()
-    tile_size: int = Field(default=256, ge=32, multiple_of=16)
-    map_tile_size: int | None = Field(default=None, ge=32, multiple_of=16)
+    tile_size: int = Field(default=256, ge=32, multiple_of=PATCH)
+    map_tile_size: int | None = Field(default=None, ge=32, multiple_of=PATCH)
     """Side of the tiles in which the model maps scenes; None: :attr:`tile_size`. Of larger ones
     less is overlap, so that maps take less time."""
     map_overlap: int | None = Field(default=None, ge=0)
@@ -276,6 +277,7 @@ class TrainConfig(Frozen):
             raise ValueError(f"loss {self.loss.name!r} is for 2 classes, not {len(ids)}")
         if len({band.mean is None for band in self.bands}) > 1:
             raise ValueError("give mean and std for all bands or for none")
+        self._check_tile_sizes()
         mapped = self.map_tile_size or self.tile_size
         if self.map_overlap is not None and self.map_overlap > mapped // 2:
             raise ValueError(f"map_overlap {self.map_overlap} is more than half of {mapped}")
@@ -287,6 +289,19 @@ class TrainConfig(Frozen):
         if self.out.suffix != ".safetensors":
             raise ValueError(f"out {self.out} must end in .safetensors")
         return self
+
+    def _check_tile_sizes(self) -> None:
+        shrink = self.model.decoder.get("shrink", 1)
+        if not isinstance(shrink, int):  # What is wrong with it, the decoder says.
+            return
+        unit = PATCH * shrink
+        for name in ("tile_size", "map_tile_size"):
+            size = getattr(self, name)
+            if size is not None and size % unit:
+                raise ValueError(
+                    f"{name} {size} is no multiple of {unit}: the encoder sees tiles {shrink} "
+                    f"times smaller, in patches of {PATCH}"
+                )
 
     def _check_tiles(self, source: TilesConfig) -> None:
         if source.images == source.labels and not source.label_suffix:

@@ -10,6 +10,7 @@ from geoconvlora.training.config_file import differing_keys, load_config, save_c
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 BASE = CONFIGS / "fields_base.yaml"
+SHRINKING = {"head": "direct", "stem": True, "shrink": 2}
 
 
 def edited(tmp_path: Path, **changes: Any) -> Path:
@@ -57,6 +58,17 @@ def test_differing_keys_are_dotted() -> None:
         ({"colour": 1}, ["colour", "unknown key"]),
         ({"tile_size": 100}, ["tile_size", "multiple of 16"]),
         ({"map_tile_size": 100}, ["map_tile_size", "multiple of 16"]),
+        (
+            {"model": {"size": "vit_t", "method": "full", "decoder": SHRINKING}, "tile_size": 80},
+            ["tile_size 80", "multiple of 32"],
+        ),
+        (
+            {
+                "model": {"size": "vit_t", "method": "full", "decoder": SHRINKING},
+                "map_tile_size": 80,
+            },
+            ["map_tile_size 80", "multiple of 32"],
+        ),
         ({"map_tile_size": 96, "map_overlap": 49}, ["map_overlap 49", "half of 96"]),
         ({"loss": {"class_weights": [1, 2]}}, ["class_weights", "2 values for 3 classes"]),
         ({"loss": {"name": "structure-intended"}}, ["structure-intended", "2 classes, not 3"]),
