@@ -126,10 +126,11 @@ def check_resolution(scene: Scene, resolution: Resolution) -> None:
     """Warn or refuse where the scene's pixel size is outside what the model knows.
 
     Raises:
-        SceneError: The card says to refuse.
+        SceneError: The card says to refuse, or to refuse pixels as coarse as these.
     """
-    low, high = resolution.min_gsd_m or 0.0, _coarsest_gsd_m(resolution)
-    if low <= scene.gsd_m <= high:
+    unseen = resolution.refuse_gsd_m or math.inf
+    low, high = resolution.min_gsd_m or 0.0, min(_coarsest_gsd_m(resolution), unseen)
+    if low <= scene.gsd_m <= high and scene.gsd_m < unseen:
         return
     if low == 0:
         known = f"up to {high:.3g} m"
@@ -138,12 +139,15 @@ def check_resolution(scene: Scene, resolution: Resolution) -> None:
     else:
         known = f"{low:.3g} to {high:.3g} m"
     message = f"{scene.path} has pixels of {scene.gsd_m:.3g} m; the model knows {known}: "
-    mend = f"take a {'finer' if scene.gsd_m > high else 'coarser or resampled'} scene"
-    if resolution.outside == "refuse":
-        raise SceneError(f"{message}{mend}, or another model")
-    warnings.warn(
-        f"{message}expect poor results; {mend}, or another model", UserWarning, stacklevel=3
-    )
+    mend = f"take a {'coarser or resampled' if scene.gsd_m < low else 'finer'} scene"
+    if scene.gsd_m >= unseen:
+        message = f"{message}what it maps cannot be seen in them; "
+    elif resolution.outside == "warn":
+        warnings.warn(
+            f"{message}expect poor results; {mend}, or another model", UserWarning, stacklevel=3
+        )
+        return
+    raise SceneError(f"{message}{mend}, or another model")
 
 
 def _coarsest_gsd_m(resolution: Resolution) -> float:

@@ -77,6 +77,9 @@ class Resolution(Frozen):
     """Range of scenes' pixel sizes that the model accepts. A scene coarser than that is enlarged
     as one of ``max_gsd_m`` would be."""
     outside: Literal["refuse", "warn"] = "warn"
+    refuse_gsd_m: float | None = Field(default=None, gt=0)
+    """Scenes with pixels of this size and coarser are refused in any case: nothing can be seen in
+    them of what the model maps."""
 
 
 class InstanceRule(Frozen):

@@ -157,6 +157,17 @@ def test_warning_says_what_the_model_knows_and_what_to_do(write_raster, limits, 
         PredictionGrid.for_scene(scene, Resolution(**limits))
 
 
+def test_pixels_too_coarse_to_show_anything_are_refused_also_where_others_are_warned_of(
+    write_raster,
+) -> None:
+    with open_scene(write_raster(SCENE)) as scene:
+        for limits in ({"max_gsd_m": 5}, {}, {"gsd_m": 5}):
+            with pytest.raises(SceneError, match=r"10 m; .* cannot be seen .*finer scene"):
+                PredictionGrid.for_scene(scene, Resolution(refuse_gsd_m=10, **limits))
+        with pytest.warns(UserWarning, match="expect poor results"):
+            PredictionGrid.for_scene(scene, Resolution(max_gsd_m=5, refuse_gsd_m=11))
+
+
 def test_block_sum_is_the_sum_of_blocks() -> None:
     layers = RNG.random((3, 12, 18)).astype(np.float32)
     expected = layers.astype(np.float64).reshape(3, 4, 3, 6, 3).sum(axis=(2, 4))
