@@ -36,8 +36,8 @@ def as_markdown(card: ModelCard, size_bytes: int) -> str:
         "classes": ", ".join(f"{each.id} {each.name}" for each in card.classes),
         "bands": bands,
         "scaling": card.scaling.kind,
-        "pixel size": f"made for {resolution.gsd_m:g} m, takes "
-        f"{resolution.min_gsd_m:g} to {resolution.max_gsd_m:g} m",
+        "pixel size": (f"made for {resolution.gsd_m:g} m, " if resolution.gsd_m else "")
+        + f"takes {resolution.min_gsd_m:g} to {resolution.max_gsd_m:g} m",
         "tile": f"{card.tile_size} x {card.tile_size} pixels",
         "method": f"{card.method} ({_listed(card.method_settings)})" if card.method else "none",
         "base weights": f"{card.base.name} ({card.base.size})" if card.base else "none",
@@ -49,7 +49,7 @@ def as_markdown(card: ModelCard, size_bytes: int) -> str:
     lines += ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items()), ""]
     lines += ["**Trained on**", "", *(f"- {line}" for line in record.data), ""]
     if record.metrics:
-        lines += ["**On drawn landscapes kept aside**", "", "| score | value |", "|---|---|"]
+        lines += ["**On its validation part**", "", "| score | value |", "|---|---|"]
         lines += [f"| {name} | {value:.3f} |" for name, value in record.metrics.items()]
     return "\n".join(lines)
 

@@ -27,15 +27,16 @@ def test_configuration_parses_and_says_how_it_is_run(path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs the data beside the checkout")
 @pytest.mark.filterwarnings("ignore::UserWarning")
-@pytest.mark.parametrize("name", ["fields_sentinel2", "buildings_drone", "landcover_aerial"])
+@pytest.mark.parametrize("name", ["fields_sentinel2", "buildings_drone", "landcover"])
 def test_job_finds_its_data_and_builds_its_network(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = load_config(ROOT / "configs" / f"{name}.yaml")
-    if name == "landcover_aerial":
+    if name == "landcover":
         script = [sys.executable, ROOT / "scripts" / "dubai_tiles.py"]
         source = DATA / "landcover_dubai_rgb"
-        subprocess.run([*script, source, tmp_path / "dubai_tiles"], check=True, timeout=200)
+        command = [*script, source, tmp_path / "dubai_places", "--side", "4096"]
+        subprocess.run(command, check=True, timeout=200)
         monkeypatch.chdir(tmp_path)
     else:
         monkeypatch.chdir(ROOT)

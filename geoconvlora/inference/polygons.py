@@ -96,7 +96,7 @@ class PolygonLayers:
             return
         from geoconvlora.vector import MapPolygons
         from geoconvlora.vector.features import Origin
-        from geoconvlora.vector.regions import BLOCK_ROWS
+        from geoconvlora.vector.rows import BLOCK_ROWS
 
         origin = Origin(scene, date, card.name, model_sha256)
         self._metadata = origin.metadata()

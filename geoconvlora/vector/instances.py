@@ -20,13 +20,11 @@ from geoconvlora.vector.basins import BASIN_ROWS, BasinRows, BasinStream
 from geoconvlora.vector.flood import flood, halo_of
 from geoconvlora.vector.minima import LEVELS
 from geoconvlora.vector.parts import NOTHING, Ids
-from geoconvlora.vector.rows import RowBuffer
+from geoconvlora.vector.rows import BLOCK_ROWS, RowBuffer, rows_a_block
 from geoconvlora.weights.card import InstanceRule
 
-BLOCK_ROWS = 512
 LEAST_BLOCK_ROWS = 128
 _BLOCK_PIXELS = 2**23
-"""Blocks of wide rasters have fewer rows, for the sake of memory."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +67,9 @@ class InstanceStream:
         block_rows: int = BLOCK_ROWS,
         basin_rows: int = BASIN_ROWS,
     ) -> None:
-        self._block_rows = min(block_rows, max(LEAST_BLOCK_ROWS, _BLOCK_PIXELS // width))
+        self._block_rows = rows_a_block(
+            block_rows, width, least=LEAST_BLOCK_ROWS, pixels=_BLOCK_PIXELS
+        )
         self._reach = rule.reach_px
         self._highest = round(rule.max_boundary * LEVELS)
         self._halo = halo_of(rule.reach_px)

@@ -16,10 +16,9 @@ from geoconvlora.vector.holes import Holes
 from geoconvlora.vector.neighbours import Neighbours
 from geoconvlora.vector.parts import NOTHING, Ids
 from geoconvlora.vector.ragged import RaggedPolygons, joined
+from geoconvlora.vector.rows import BLOCK_ROWS, rows_a_block
 from geoconvlora.vector.slivers import Slivers
 from geoconvlora.vector.trace import BoundaryGraph
-
-BLOCK_ROWS = 512
 
 _BLOCK_PIXELS = 2**22
 _GROWTH = 1.25
@@ -117,7 +116,7 @@ class RegionTracer:
         self._slivers = slivers
         self._neighbours = neighbours
         self._corners = corners
-        self._block_rows = min(block_rows, max(16, _BLOCK_PIXELS // width))
+        self._block_rows = rows_a_block(block_rows, width, least=16, pixels=_BLOCK_PIXELS)
         self._kept_arcs = 0
 
     def feed(

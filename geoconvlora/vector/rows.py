@@ -7,6 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+BLOCK_ROWS = 512
+
+
+def rows_a_block(most: int, width: int, *, least: int, pixels: int) -> int:
+    """Rows of a block: ``most`` of them, fewer in wide rasters for the sake of memory.
+
+    Args:
+        most: Rows in narrow rasters.
+        width: Columns of the raster.
+        least: Rows that wide rasters have all the same.
+        pixels: That a block of more than ``least`` rows may have.
+    """
+    return min(most, max(least, pixels // width))
+
 
 class RowBuffer:
     """A queue of raster rows, in one or several channels of shape ``(h, W)``.

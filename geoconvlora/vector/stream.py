@@ -19,7 +19,8 @@ from geoconvlora.vector.instances import InstanceStream, ObjectRows
 from geoconvlora.vector.neighbours import Neighbours
 from geoconvlora.vector.options import PolygonOptions
 from geoconvlora.vector.parts import NOTHING
-from geoconvlora.vector.regions import BLOCK_ROWS, Regions, RegionTracer
+from geoconvlora.vector.regions import Regions, RegionTracer
+from geoconvlora.vector.rows import BLOCK_ROWS
 from geoconvlora.vector.schema import to_frame
 from geoconvlora.vector.slivers import Slivers
 from geoconvlora.weights.card import ClassInfo, InstanceRule
