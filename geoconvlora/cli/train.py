@@ -33,6 +33,10 @@ def train(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Model file to write (.safetensors).")
     ] = None,
+    init: Annotated[
+        str | None,
+        typer.Option("--init", help="Go on from a model: a bundled one's name, or a file."),
+    ] = None,
     base: Annotated[
         str | None, typer.Option("--base", help="Base weights: a name or a file.")
     ] = None,
@@ -82,12 +86,17 @@ def train(
     Without a configuration, --images, --labels and --out are enough: polygons are then objects
     such as fields, or of the classes of --label-column; label rasters hold class ids. With one,
     they replace its images and labels, and its other settings stay.
+
+    With --init, training goes on from a model such as fields: a few labelled tiles and minutes are
+    enough. Bands and scaling are the model's, and so are its classes, unless --label-column gives
+    others.
     """
     from geoconvlora.training.config_file import load_config
     from geoconvlora.training.folder import RunFolder
 
     options: dict[str, Any] = {
         "out": out,
+        "init": init,
         "model.base": base,
         "model.method": method,
         "optim.epochs": epochs,
@@ -155,7 +164,12 @@ def _with_data(
 
     tree = {} if config is None else read_tree(config)
     data = merged_data(tree.get("data"), images, labels, label_column)
-    defaults = defaults_for(data) if config is None else {}
+    defaults: dict[str, Any] = {}
+    if config is None and options["init"] is None:
+        defaults = defaults_for(data)
+    elif config is None and label_column is not None:
+        # All else is as in the model that training goes on from.
+        defaults = {"classes": defaults_for(data)["classes"]}
     return {**defaults, **options, "data": data}
 
 

@@ -200,6 +200,10 @@ class TrainConfig(Frozen):
     licence: str = "unknown"
     data_lines: tuple[str, ...] = ()
     """One line a data set for the model card: name, licence."""
+    init: str | None = None
+    """A bundled model or a model file from which training goes on: its adapter and decoder are the
+    start, and its card fills ``model``, ``classes``, ``bands`` and the like where they are left
+    out."""
     model: NetworkConfig
     task: TaskKind = "classes"
     classes: tuple[ClassInfo, ...] = Field(min_length=2)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from geoconvlora.errors import ConfigError
 from geoconvlora.training.config import TrainConfig
+from geoconvlora.training.start import filled_by_model
 from geoconvlora.training.whole_file import write_whole
 
 Tree = dict[str, Any]
@@ -28,13 +29,14 @@ def load_config(path: str | Path | None, overrides: Mapping[str, Any] | None = N
 
     Raises:
         ConfigError: The file cannot be read, or a value cannot work; names file, key and mend.
+        ModelFileError: The model to go on from is missing or damaged.
 
     Example:
         >>> config = load_config("configs/fields_base.yaml", {"optim.epochs": 1})
         >>> config.optim.epochs
         1
     """
-    tree = read_tree(path, overrides)
+    tree = filled_by_model(read_tree(path, overrides))
     try:
         return TrainConfig.model_validate(tree)
     except ValidationError as error:

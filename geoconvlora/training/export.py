@@ -15,6 +15,7 @@ from geoconvlora.sam import Segmenter
 from geoconvlora.training.callbacks import WeightAverage
 from geoconvlora.training.config import TrainConfig
 from geoconvlora.training.network import describe_base
+from geoconvlora.training.start import inherited_data
 from geoconvlora.training.task import ConvLoRASegmentation
 from geoconvlora.weights import ModelCard, save_base, save_model
 from geoconvlora.weights.card import Band, TrainingRecord
@@ -76,7 +77,7 @@ def export(
             "optim.clip, or set precision: 32, and train again"
         )
     record = TrainingRecord(
-        data=config.data_lines,
+        data=(*config.data_lines, *inherited_data(config.init)),
         seed=config.seed,
         epochs=epochs,
         samples=samples,

@@ -21,6 +21,7 @@ from geoconvlora.training.config import IGNORE, Schedule, Size, TrainConfig
 from geoconvlora.training.losses import SegmentationLoss
 from geoconvlora.training.network import PARTS, build_network, part_of, shard
 from geoconvlora.training.samples import TorchSample
+from geoconvlora.training.start import start_from
 
 
 class ConvLoRASegmentation(ClassificationMixin, BaseTask):
@@ -37,6 +38,7 @@ class ConvLoRASegmentation(ClassificationMixin, BaseTask):
         settings: Settings of the method.
         decoder: Settings of the decoder.
         base: Base weights by name or path; None starts at random.
+        init: A model on this base and with this method, whose weights are the start.
         in_channels: Bands.
         num_classes: Classes, background included.
         labels: Names of the classes for the metrics; None numbers them.
@@ -76,6 +78,7 @@ class ConvLoRASegmentation(ClassificationMixin, BaseTask):
         settings: Mapping[str, Any] | None = None,
         decoder: Mapping[str, Any] | None = None,
         base: str | None = None,
+        init: str | None = None,
         in_channels: int = 3,
         num_classes: int = 2,
         labels: Sequence[str] | None = None,
@@ -112,6 +115,8 @@ class ConvLoRASegmentation(ClassificationMixin, BaseTask):
             bands=self.hparams["in_channels"],
             classes=self.hparams["num_classes"],
         )
+        if self.hparams["init"] is not None:
+            start_from(self.model, self.hparams["init"], self.hparams["base"])
         self.model.encoder.recompute = self.hparams["recompute"]
 
     def configure_model(self) -> None:
@@ -258,6 +263,7 @@ def task_of(config: TrainConfig) -> ConvLoRASegmentation:
         settings=config.model.settings,
         decoder=config.model.decoder,
         base=config.model.base,
+        init=config.init,
         in_channels=len(config.bands),
         num_classes=len(config.classes),
         labels=[c.name for c in config.classes],

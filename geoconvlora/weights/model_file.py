@@ -204,10 +204,14 @@ def own_tensors(network: Segmenter) -> dict[str, Tensor]:
     return {k: v for k, v in state.items() if k.startswith("decoder.") or k in own}
 
 
-def _load_tensors(path: Path, network: Segmenter) -> None:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The adapter and the decoder of a model file, checked against their digest.
+
+    Raises:
+        ModelFileError: The file is damaged, or holds NaN or infinity.
+    """
     from geoconvlora.weights.files import digest_of, first_not_finite
 
-    expected = own_tensors(network)
     try:
         with safe_open(path, framework="pt") as file:
             digest = json.loads(file.metadata()[CARD_KEY]).get(DIGEST_KEY)
@@ -216,18 +220,23 @@ def _load_tensors(path: Path, network: Segmenter) -> None:
         raise ModelFileError(f"{path} is damaged ({error}): get it again") from None
     if digest is not None and digest != digest_of(stored):
         raise ModelFileError(f"{path} is damaged (its weights are not as written): get it again")
+    broken = first_not_finite(stored)
+    if broken is not None:
+        raise ModelFileError(
+            f"{path} holds NaN or infinity (in {broken}), so it can map nothing: its training "
+            "diverged; take another model, or train again with a lower learning rate"
+        )
+    return stored
+
+
+def _load_tensors(path: Path, network: Segmenter) -> None:
+    expected, stored = own_tensors(network), read_tensors(path)
     wrong = [k for k in expected if k not in stored or stored[k].shape != expected[k].shape]
     wrong += [k for k in stored if k not in expected]
     if wrong:
         raise ModelFileError(
             f"{path}: {len(wrong)} tensors (such as {wrong[0]}) do not fit what its card "
             "describes: the file is damaged or was changed"
-        )
-    broken = first_not_finite(stored)
-    if broken is not None:
-        raise ModelFileError(
-            f"{path} holds NaN or infinity (in {broken}), so it can map nothing: its training "
-            "diverged; take another model, or train again with a lower learning rate"
         )
     network.load_state_dict({k: v.to(expected[k].dtype) for k, v in stored.items()}, strict=False)
 
