@@ -106,9 +106,9 @@ def write_scene(folder: Path, place: str, out: Path) -> None:
     write(out / f"{place}_labels.tif", truth, **profile, nodata=IGNORE)
 
 
-def main(source: Path, out: Path, side: int) -> None:
+def main(source: Path, out: Path, side: int, parts: dict[str, tuple[str, ...]]) -> None:
     """Cut all images."""
-    for part, places in PLACES.items():
+    for part, places in parts.items():
         written = 0
         for place in places:
             if part == "test":
@@ -131,7 +131,13 @@ if __name__ == "__main__":
     parser.add_argument("source", type=Path, help="folder with a folder for each place")
     parser.add_argument("out", type=Path, help="folder for the tiles")
     parser.add_argument("--side", type=int, default=SIDE, help="largest side of a piece in pixels")
+    parser.add_argument(
+        "--all", action="store_true", help="the place for validation is for training too"
+    )
     options = parser.parse_args()
+    places = PLACES
+    if options.all:
+        places = {"train": PLACES["train"] + PLACES["val"], "test": PLACES["test"]}
     # Tiles are paired by name; neither images nor tiles have a place on the ground.
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
-    main(options.source, options.out, options.side)
+    main(options.source, options.out, options.side, places)
