@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from geoconvlora.errors import SceneError
+from geoconvlora.scenes.ground import radius_of_another_body
 from geoconvlora.scenes.normalise import Normaliser
 from geoconvlora.scenes.pixels import Pixels, Window
 from geoconvlora.scenes.scene import Scene
@@ -69,9 +70,11 @@ class PredictionGrid:
                 refuse it.
 
         Warns:
-            UserWarning: The same, where the card says to go on.
+            UserWarning: The same, where the card says to go on; or the scene shows another body
+                than the Earth.
         """
         check_resolution(scene, resolution)
+        _check_body(scene)
         zoom_in, zoom_out = zoom_of(scene.gsd_m, resolution)
         return cls.zoomed(scene.geobox, zoom_in=zoom_in, zoom_out=zoom_out)
 
@@ -148,6 +151,17 @@ def check_resolution(scene: Scene, resolution: Resolution) -> None:
         )
         return
     raise SceneError(f"{message}{mend}, or another model")
+
+
+def _check_body(scene: Scene) -> None:
+    radius_m = radius_of_another_body(scene.geobox)
+    if radius_m is not None:
+        warnings.warn(
+            f"{scene.path} does not show the Earth: its CRS is of a body with a radius of "
+            f"{radius_m / 1000:,.0f} km; expect poor results from a model that learnt on the Earth",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _coarsest_gsd_m(resolution: Resolution) -> float:

@@ -168,6 +168,15 @@ def test_pixels_too_coarse_to_show_anything_are_refused_also_where_others_are_wa
             PredictionGrid.for_scene(scene, Resolution(max_gsd_m=5, refuse_gsd_m=11))
 
 
+def test_scene_of_another_planet_is_warned_of(write_raster) -> None:
+    mars = "+proj=eqc +R=3395582 +units=m +type=crs"
+    with (
+        open_scene(write_raster(SCENE, crs=mars)) as scene,
+        pytest.warns(UserWarning, match="does not show the Earth: .* radius of 3,396 km"),
+    ):
+        PredictionGrid.for_scene(scene, Resolution())
+
+
 def test_block_sum_is_the_sum_of_blocks() -> None:
     layers = RNG.random((3, 12, 18)).astype(np.float32)
     expected = layers.astype(np.float64).reshape(3, 4, 3, 6, 3).sum(axis=(2, 4))
