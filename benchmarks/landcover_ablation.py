@@ -4,7 +4,7 @@
     python scripts/masked_pretraining.py ../shared/data/train vit_t-pixels.safetensors
     python benchmarks/landcover_ablation.py dubai_places --pixels vit_t-pixels.safetensors --out DIR
 
-Every row is ``configs/landcover.yaml`` with one part changed, trained on a fifth of its crops with
+Every row is ``configs/landcover_places.yaml`` with one part changed, trained on a fifth of its crops with
 stronger changes of colour, and scored on the places that none has seen. What is in DIR already is
 not trained again. On two cores an hour and a half; on a GPU a few minutes.
 """
@@ -22,7 +22,7 @@ import numpy as np
 import yaml
 from landcover_dubai import CLASSES, geoconvlora, score
 
-CONFIG = Path(__file__).parents[1] / "configs" / "landcover.yaml"
+CONFIG = Path(__file__).parents[1] / "configs" / "landcover_places.yaml"
 SEEDS = (1, 2, 3)
 EPOCHS, BATCH = 2, 16
 RANDOM_SEED = 7

@@ -9,7 +9,6 @@ from odc.geo.geobox import GeoBox
 from pyproj import CRS, Geod, Transformer
 from pyproj.exceptions import ProjError
 
-
 EARTH_M = (6.3e6, 6.4e6)
 """Between these the semi-major axis of every ellipsoid of the Earth lies."""
 

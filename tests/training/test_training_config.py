@@ -19,11 +19,6 @@ def edited(tmp_path: Path, **changes: Any) -> Path:
     return path
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda p: p.stem)
-def test_every_configuration_of_the_repository_is_valid(path: Path) -> None:
-    load_config(path)
-
-
 def test_override_beats_file_and_none_does_not() -> None:
     plain = load_config(BASE)
     changed = load_config(BASE, {"optim.epochs": 3, "optim.lr": None})
