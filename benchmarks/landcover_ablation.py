@@ -4,9 +4,9 @@
     python scripts/masked_pretraining.py ../shared/data/train vit_t-pixels.safetensors
     python benchmarks/landcover_ablation.py dubai_places --pixels vit_t-pixels.safetensors --out DIR
 
-Every row is ``configs/landcover_places.yaml`` with one part changed, trained on a fifth of its crops with
-stronger changes of colour, and scored on the places that none has seen. What is in DIR already is
-not trained again. On two cores an hour and a half; on a GPU a few minutes.
+Every row is ``configs/landcover_places.yaml`` with one part changed, trained on a fifth of its
+crops with stronger changes of colour, and scored on the places that none has seen. What is in DIR
+already is not trained again. On two cores an hour and a half; on a GPU a few minutes.
 """
 
 from __future__ import annotations
