@@ -74,7 +74,7 @@ class PredictionGrid:
                 than the Earth.
         """
         check_resolution(scene, resolution)
-        _check_body(scene)
+        _check_body(scene, resolution)
         zoom_in, zoom_out = zoom_of(scene.gsd_m, resolution)
         return cls.zoomed(scene.geobox, zoom_in=zoom_in, zoom_out=zoom_out)
 
@@ -153,15 +153,21 @@ def check_resolution(scene: Scene, resolution: Resolution) -> None:
     raise SceneError(f"{message}{mend}, or another model")
 
 
-def _check_body(scene: Scene) -> None:
+def _check_body(scene: Scene, resolution: Resolution) -> None:
     radius_m = radius_of_another_body(scene.geobox)
-    if radius_m is not None:
-        warnings.warn(
-            f"{scene.path} does not show the Earth: its CRS is of a body with a radius of "
-            f"{radius_m / 1000:,.0f} km; expect poor results from a model that learnt on the Earth",
-            UserWarning,
-            stacklevel=3,
-        )
+    if radius_m is None:
+        return
+    message = (
+        f"{scene.path} does not show the Earth: its CRS is of a body with a radius of "
+        f"{radius_m / 1000:,.0f} km"
+    )
+    if resolution.earth_only:
+        raise SceneError(f"{message}, where nothing is of what the model maps; take another model")
+    warnings.warn(
+        f"{message}; expect poor results from a model that learnt on the Earth",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 def _coarsest_gsd_m(resolution: Resolution) -> float:

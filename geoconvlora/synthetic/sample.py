@@ -25,14 +25,19 @@ from geoconvlora.synthetic.render import CELLS_A_PIXEL, blur, draw_warp, look_up
 from geoconvlora.synthetic.spectra import BANDS, CoverColours, modelled_colours
 from geoconvlora.synthetic.style import Cover, draw_style
 from geoconvlora.synthetic.surfaces import clothe
-from geoconvlora.synthetic.wilderness import OVERCAST, WILDERNESS, under_cloud, wilderness
+from geoconvlora.synthetic.wilderness import barren_ground, under_cloud
 
 SENSOR_GSD_M = 10.0
 GSD_FACTORS = (0.6, 1.7)
 
 
 def training_sample(
-    seed: int, size: int = 256, *, upscale: int = 2
+    seed: int,
+    size: int = 256,
+    *,
+    upscale: int = 2,
+    wilderness: float = 0.0,
+    overcast: float = 0.0,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """One synthetic chip with three bands and its field labels.
 
@@ -44,6 +49,8 @@ def training_sample(
         size: Side of image and label, in pixels; a multiple of ``upscale``.
         upscale: How many times finer the label is than the sensor; the image is enlarged
             bilinearly by this factor.
+        wilderness: Chance that the chip shows sea, dunes or mountains and no field at all.
+        overcast: Chance of thick cloud; what it hides is background.
 
     Returns:
         Image (3, size, size) float32, most values in 0 to 1 (the 2nd and 98th percentile of a
@@ -60,12 +67,12 @@ def training_sample(
     if upscale < 1 or size < upscale or size % upscale:
         raise ValueError(f"size {size} must be a positive multiple of upscale {upscale}")
     rng = np.random.default_rng([seed, 0x5EED])
-    if rng.random() < WILDERNESS:
-        image, label = wilderness(rng, size // upscale), np.zeros((size, size), np.uint8)
+    if wilderness and rng.random() < wilderness:
+        image, label = barren_ground(rng, size // upscale), np.zeros((size, size), np.uint8)
     else:
         image, label = _farmland(rng, size, upscale)
     image = _atmosphere(rng, image)
-    if rng.random() < OVERCAST:
+    if overcast and rng.random() < overcast:
         image, hidden = under_cloud(rng, image)
         label = np.where(hidden.repeat(upscale, 0).repeat(upscale, 1), np.uint8(0), label)
     image = _scale_as_a_scene(rng, image)

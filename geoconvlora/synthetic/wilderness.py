@@ -11,15 +11,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-WILDERNESS = 0.12
-"""Share of the training samples that show no field at all."""
-OVERCAST = 0.08
-"""Share of all samples that lie under thick cloud, in parts or as a whole."""
-
 Layer = NDArray[np.float32]
 
 
-def wilderness(rng: np.random.Generator, size: int) -> Layer:
+def barren_ground(rng: np.random.Generator, size: int) -> Layer:
     """Sea, dunes or mountains in three bands of positive values, (3, size, size)."""
     make = (_sea, _dunes, _mountains)[int(rng.choice(3, p=[0.45, 0.25, 0.3]))]
     return np.clip(make(rng, size), 1e-3, None)

@@ -26,7 +26,7 @@ class SyntheticPool:
         self._first_seed = config.seed * _KEYS + (_VALIDATION if validation else 0)
         self._length = config.val_samples if validation else config.samples_per_epoch
         self._size = size
-        self._upscale = config.upscale
+        self._config = config
 
     def __len__(self) -> int:
         return self._length
@@ -35,5 +35,11 @@ class SyntheticPool:
         """The landscape of this key; every pixel of it is valid."""
         from geoconvlora.synthetic import training_sample
 
-        image, mask = training_sample(self._first_seed + key, self._size, upscale=self._upscale)
+        image, mask = training_sample(
+            self._first_seed + key,
+            self._size,
+            upscale=self._config.upscale,
+            wilderness=self._config.wilderness,
+            overcast=self._config.overcast,
+        )
         return Sample(image, mask, np.ones(mask.shape, dtype=np.bool_))

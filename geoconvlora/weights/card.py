@@ -80,6 +80,8 @@ class Resolution(Frozen):
     refuse_gsd_m: float | None = Field(default=None, gt=0)
     """Scenes with pixels of this size and coarser are refused in any case: nothing can be seen in
     them of what the model maps."""
+    earth_only: bool = False
+    """Refuse scenes of other bodies, where none of what the model maps is, instead of warning."""
 
 
 class InstanceRule(Frozen):

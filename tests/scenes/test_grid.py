@@ -175,6 +175,11 @@ def test_scene_of_another_planet_is_warned_of(write_raster) -> None:
         pytest.warns(UserWarning, match="does not show the Earth: .* radius of 3,396 km"),
     ):
         PredictionGrid.for_scene(scene, Resolution())
+    with (
+        open_scene(write_raster(SCENE, crs=mars)) as scene,
+        pytest.raises(SceneError, match="does not show the Earth"),
+    ):
+        PredictionGrid.for_scene(scene, Resolution(earth_only=True))
 
 
 def test_block_sum_is_the_sum_of_blocks() -> None:
