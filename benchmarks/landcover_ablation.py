@@ -61,7 +61,7 @@ def write_random_base(like: Path, out: Path) -> None:
     torch.manual_seed(RANDOM_SEED)
     network = build_segmenter("vit_t", classes=len(CLASSES), bands=3).state_dict()
     with safe_open(like, "pt") as file:
-        about, names = file.metadata(), list(file)
+        about, names = file.metadata(), list(file.keys())
         weights = {
             name: network[name.removeprefix("image_")].to(file.get_tensor(name).dtype)
             for name in names
