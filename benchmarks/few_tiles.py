@@ -4,7 +4,7 @@
     python benchmarks/few_tiles.py dubai_256 --out DIR
 
 The place is one that the model has not seen. Tiles for training are drawn from its first four
-images, and the scores are of its other five: mean IoU of five classes, over three draws. Every run
+images, and the scores are of its other five: mean IoU of five classes, over two draws. Every run
 is of 240 crops, so of one or two minutes on one core, and nothing is chosen by the test tiles.
 """
 
@@ -23,7 +23,7 @@ from geoconvlora.training.config_file import load_config
 from geoconvlora.training.tile_pool import find_pairs
 
 COUNTS = (1, 3, 10, 30)
-SEEDS = (1, 2, 3)
+SEEDS = (1, 2)
 FOR_TRAINING = ("001", "002", "003", "004")
 CROPS, BATCH, RATE = 240, 8, 5e-4
 

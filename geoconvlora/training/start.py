@@ -46,7 +46,10 @@ def filled_by_model(tree: Mapping[str, Any]) -> dict[str, Any]:
         # What a model maps is of one piece: other classes are no objects of its rule.
         for key in ("task", "instances"):
             del known[key]
-    return {**known, **tree, "model": _network(model, card, tree.get("model") or {})}
+    # A few labelled tiles need not show all that the model knows already.
+    split = {"absent_classes": "warn", **(tree.get("split") or {})}
+    network = _network(model, card, tree.get("model") or {})
+    return {**known, **tree, "split": split, "model": network}
 
 
 def start_from(network: Segmenter, model: str, base: str | None) -> None:

@@ -42,7 +42,7 @@ def test_interrupted_run_leaves_earlier_outputs_and_no_temporary_file(
         time.sleep(0.1)
     run.send_signal(number)
     said = run.communicate(timeout=200)[1]
-    assert run.returncode == 128 + number
+    assert run.returncode == 128 + number, said
     assert said.strip() == "Interrupted: nothing was written under the output's name."
     assert [path.name for path in folder.iterdir()] == ["map.gpkg"]
     assert (folder / "map.gpkg").read_text() == "earlier"

@@ -125,6 +125,7 @@ def plain_map(network: torch.nn.Module, seen: np.ndarray, tile: int, overlap: in
 
 
 @pytest.mark.filterwarnings("ignore:.*has no valid pixel:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*does not show the Earth:UserWarning")
 @pytest.mark.parametrize("path", [by_size(path) for path in files("real", "special")])
 def test_odd_scene_is_mapped_as_by_a_plain_version_or_refused(path, tmp_path) -> None:
     bands = (1, 2, 3)

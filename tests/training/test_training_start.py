@@ -65,6 +65,7 @@ def test_run_starts_with_the_models_weights(tiles: Path, tiles_config: Build, mo
     assert config.model.method == "conv-lora"
     assert config.model.settings == card.method_settings
     assert (config.classes, config.scaling) == (card.classes, card.scaling)
+    assert config.split.absent_classes == "warn"
     assert [band.mean for band in config.bands] == [band.mean for band in card.bands]
     network = task_of(config).model.state_dict()
     stored = load_file(model)
