@@ -25,7 +25,7 @@ from geoconvlora.training.tile_pool import find_pairs
 COUNTS = (1, 3, 10, 30)
 SEEDS = (1, 2)
 FOR_TRAINING = ("001", "002", "003", "004")
-CROPS, BATCH, RATE = 240, 8, 5e-4
+CROPS, BATCH, RATE = 240, 8, 1e-4
 
 
 def configuration(

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 LARGEST_TILE = 256
 """Models map in larger tiles than training has memory for."""
+LR = 1e-4
+"""Highest learning rate where none is given: a few tiles at the usual one destroy what a model
+knows (``benchmarks/few_tiles.py``)."""
 
 
 def filled_by_model(tree: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,8 +51,9 @@ def filled_by_model(tree: Mapping[str, Any]) -> dict[str, Any]:
             del known[key]
     # A few labelled tiles need not show all that the model knows already.
     split = {"absent_classes": "warn", **(tree.get("split") or {})}
+    optim = {"lr": LR, **(tree.get("optim") or {})}
     network = _network(model, card, tree.get("model") or {})
-    return {**known, **tree, "split": split, "model": network}
+    return {**known, **tree, "split": split, "optim": optim, "model": network}
 
 
 def start_from(network: Segmenter, model: str, base: str | None) -> None:

@@ -66,6 +66,7 @@ def test_run_starts_with_the_models_weights(tiles: Path, tiles_config: Build, mo
     assert config.model.settings == card.method_settings
     assert (config.classes, config.scaling) == (card.classes, card.scaling)
     assert config.split.absent_classes == "warn"
+    assert config.optim.lr < load_config(None, tiles_config("plain")).optim.lr
     assert [band.mean for band in config.bands] == [band.mean for band in card.bands]
     network = task_of(config).model.state_dict()
     stored = load_file(model)
