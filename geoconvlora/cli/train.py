@@ -87,9 +87,8 @@ def train(
     such as fields, or of the classes of --label-column; label rasters hold class ids. With one,
     they replace its images and labels, and its other settings stay.
 
-    With --init, training goes on from a model such as fields: a few labelled tiles and minutes are
-    enough. Bands and scaling are the model's, and so are its classes, unless --label-column gives
-    others.
+    With --init, training goes on from a model such as fields. Bands and scaling are the model's,
+    and so are its classes, unless --label-column gives others.
     """
     from geoconvlora.training.config_file import load_config
     from geoconvlora.training.folder import RunFolder
