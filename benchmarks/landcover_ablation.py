@@ -22,6 +22,8 @@ import numpy as np
 import yaml
 from landcover_dubai import CLASSES, geoconvlora, score
 
+from geoconvlora.evaluate import class_iou
+
 CONFIG = Path(__file__).parents[1] / "configs" / "landcover_places.yaml"
 SEEDS = (1, 2, 3)
 EPOCHS, BATCH = 2, 16
@@ -97,7 +99,7 @@ def measure(model: Path, tiles: Path) -> np.ndarray:
             out = Path(folder) / scene.name
             geoconvlora("predict", scene, "--model", model, "-o", out)
             total += score(out, truth)[1]
-    return np.diag(total) / (total.sum(0) + total.sum(1) - np.diag(total))
+    return class_iou(total)
 
 
 def main() -> None:

@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 from scipy import ndimage
 
+from geoconvlora.evaluate import class_iou
+
 SCALES = (1, 2, 4, 8, 16)
 IGNORE = 255
 CLASSES = ("land", "water", "vegetation", "building", "road")
@@ -125,7 +127,7 @@ def main() -> None:
                 print(f"| {scene.stem} | {name} | {text} |", flush=True)
     print(f"\n| all places | mean | {' | '.join(CLASSES)} |\n|---|---|{'---|' * len(CLASSES)}")
     for name, counts in totals.items():
-        iou = np.diag(counts) / (counts.sum(0) + counts.sum(1) - np.diag(counts))
+        iou = class_iou(counts)
         print(f"| {name} | {iou.mean():.3f} | {' | '.join(f'{v:.3f}' for v in iou)} |")
 
 

@@ -106,8 +106,7 @@ def _card(model: str | Path) -> ModelCard:
 
 def _network(model: str, card: ModelCard, given: Mapping[str, Any]) -> dict[str, Any]:
     """The ``model`` section; what is given may only say the same, or where the base is."""
-    if card.base is None:
-        raise ModelFileError(f"{model} has no base weights")
+    assert card.base is not None  # What _card lets through has one.
     own: dict[str, Any] = {
         "base": card.base.name if card.base.sha256 else None,
         "size": card.base.size,
