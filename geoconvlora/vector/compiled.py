@@ -11,6 +11,8 @@ from typing import Any
 
 from numba import njit, types
 from numba.core import event
+from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys
 from numba.extending import typeof_impl
 
 
@@ -45,12 +47,29 @@ class CompiledLoop:
     def _compile(self, *, keep: bool) -> Any:
         made = njit(nogil=True)(self._function)
         if keep:
-            made.enable_caching()
-            # numba looks at the loop's own file only; loops that it calls are part of its code.
-            made._cache._cache_file._source_stamp = _sources(self._function)
+            made._cache = _KeptCode(self._function)
         made.compile(self._signature)
         made.disable_compile()
         return made
+
+
+class _KeptCode(FunctionCache):
+    """Machine code of a loop on disk."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        # numba looks at the loop's own file only; loops that it calls are part of its code.
+        self._cache_file._source_stamp = _sources(function)
+
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """Give what was kept, or None.
+
+        numba's own method first loads all that it can compile: half a second, and scipy. Code that
+        is compiled already needs the memory of arrays only; compiling loads the rest if it must.
+        """
+        rtsys.initialize(target)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(signature, target)
 
 
 def _sources(function: Callable[..., Any]) -> str:

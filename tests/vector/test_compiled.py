@@ -29,6 +29,24 @@ def twice(number):
 
 print(twice(0))
 """
+EVERY_LOOP = """
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+
+import geoconvlora.vector
+from geoconvlora.vector.compiled import CompiledLoop
+from geoconvlora.vector.queues import longer
+
+for source in Path(geoconvlora.vector.__file__).parent.glob("[a-z]*.py"):
+    for loop in list(vars(import_module(f"geoconvlora.vector.{source.stem}")).values()):
+        if isinstance(loop, CompiledLoop):
+            loop.machine_code
+grown = longer(np.arange(3))
+print(grown[:3].tolist(), "numba.np.linalg" in sys.modules)
+"""
 
 
 def test_arguments_of_other_types_are_refused():
@@ -73,3 +91,11 @@ def test_code_is_kept_until_a_source_beside_it_changes_and_compiling_is_announce
         )
         said.append((done.stdout.strip(), done.stderr.count("Compiling")))
     assert said == [("2", 1), ("2", 0), ("10", 1)]
+
+
+def test_kept_loops_are_ready_in_a_new_process_without_all_that_numba_compiles_with():
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", EVERY_LOOP], capture_output=True, text=True, check=True
+        )
+    assert (done.stdout, done.stderr) == ("[0, 1, 2] False\n", "")
