@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from geoconvlora.cli.imports import lasting_imports
 from geoconvlora.cli.interrupts import interruptible
 from geoconvlora.cli.messages import warnings_as_lines
 from geoconvlora.cli.options import (
@@ -77,7 +78,8 @@ def polygonize(
 ) -> None:
     """Turn a raster of classes or objects into polygons with attributes."""
     with warnings_as_lines(), interruptible():
-        from geoconvlora.vector import polygonize as raster_to_polygons
+        with lasting_imports():
+            from geoconvlora.vector import polygonize as raster_to_polygons
 
         result = raster_to_polygons(
             raster,
