@@ -246,6 +246,30 @@ def test_command_appends_a_layer_of_field_boundaries(write_raster, tmp_path):
     assert "determination_method" in gpd.read_file(tmp_path / "o.gpkg", layer="fields")
 
 
+HEAVY = """
+import sys
+from geoconvlora.cli import app
+
+sys.argv = ["geoconvlora", "polygonize", *sys.argv[1:], "--quiet"]
+app(standalone_mode=False)
+heavy = {"torch", "torchvision", "torchgeo", "lightning", "matplotlib", "numba.np.linalg"}
+heavy |= {"safetensors", "scipy.linalg", "scipy.ndimage", "skimage", "xarray"}
+print(sorted(heavy & set(sys.modules)))
+"""
+
+
+def test_command_imports_nothing_that_it_does_not_need(write_raster, tmp_path):
+    raster, out = str(write_raster(_classes())), str(tmp_path / "o.gpkg")
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", HEAVY, raster, "-o", out, "--overwrite"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 def test_vector_never_imports_torch():
     code = "import geoconvlora.vector, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
