@@ -61,29 +61,43 @@ def scenes_source(folder: Path, names: Sequence[str], weight: float, val_samples
     return {"weight": weight, "source": source}
 
 
-def data_section(folder: Path, seed: int, *, drawn: bool, labelled_by_model: bool) -> Section:
-    """Landscapes, scenes that a model labelled, and scenes without fields."""
+def data_section(
+    folder: Path,
+    seed: int,
+    *,
+    drawn: bool = True,
+    labelled_by_model: bool = True,
+    field_free: bool = True,
+) -> Section:
+    """Landscapes, scenes that a model labelled, and scenes (and landscapes) without fields."""
     sources = []
     if drawn:
         landscapes = {"kind": "synthetic", "seed": seed + 10, "val_samples": 48, "upscale": 2}
-        landscapes |= {"wilderness": WILDERNESS, "overcast": OVERCAST}
+        if field_free:
+            landscapes |= {"wilderness": WILDERNESS, "overcast": OVERCAST}
         sources.append({"weight": DRAWN, "source": landscapes})
     if labelled_by_model:
         sources.append(scenes_source(folder, LABELLED, LABELLED_BY_MODEL, 16))
-    sources += [scenes_source(folder, [name], weight, 8) for name, weight in FIELD_FREE.items()]
+    if field_free:
+        sources += [scenes_source(folder, [name], share, 8) for name, share in FIELD_FREE.items()]
     return {"kind": "mix", "samples_per_epoch": SAMPLES, "sources": sources}
 
 
 def rows(random: Path) -> dict[str, tuple[str, Section, Section]]:
     """What a row is called, what it changes of the model, and which data it has."""
-    every = {"drawn": True, "labelled_by_model": True}
+    every: Section = {}
     return {
         "full": ("all parts", {}, every),
         "random": ("without pretraining: a base of random weights", {"base": str(random)}, every),
-        "nodrawn": ("without landscapes", {}, every | {"drawn": False}),
-        "noself": ("without self-training", {}, every | {"labelled_by_model": False}),
+        "nodrawn": ("without landscapes", {}, {"drawn": False}),
+        "noself": ("without self-training", {}, {"labelled_by_model": False}),
         "lora": ("LoRA in place of Conv-LoRA", {"method": "lora", "settings": LORA}, every),
         "decoder": ("decoder only", {"method": "decoder-only", "settings": {}}, every),
+        "plain": (
+            "landscapes alone, none of them wild",
+            {},
+            {"labelled_by_model": False, "field_free": False},
+        ),
     }
 
 
