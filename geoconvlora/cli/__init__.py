@@ -6,6 +6,7 @@ command, so that help and refusals answer at once.
 
 from __future__ import annotations
 
+import os
 import sys
 
 import typer
@@ -67,6 +68,8 @@ app.add_typer(models.app, name="models")
 
 def main() -> None:
     """Run the command line: exit 0 done, 2 for what the user can mend, 1 for our own faults."""
+    # Arrow's own allocator keeps tens of megabytes of what is freed. It is chosen on import.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     try:
         app()
     except GeoConvLoRAError as error:

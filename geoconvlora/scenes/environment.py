@@ -16,10 +16,11 @@ CACHE_MB = 32
 _NO_CLOCK = {"OGR_CURRENT_DATE": "1970-01-01T00:00:00.000Z"}
 
 
-def raster_environment(**options: Any) -> rasterio.Env:
+def raster_environment(*, cache_mb: int = CACHE_MB, **options: Any) -> rasterio.Env:
     """Return the context in which rasters are opened, read and written.
 
     Args:
+        cache_mb: Size of GDAL's block cache.
         options: Of GDAL, besides.
 
     Within it GDAL's messages go to Python's ``rasterio`` logger instead of the terminal.
@@ -29,7 +30,7 @@ def raster_environment(**options: Any) -> rasterio.Env:
         ...     pass
     """
     # Bytes: rasterio hands the number on to GDAL's function, not to its option, which takes MB.
-    return rasterio.Env(GDAL_CACHEMAX=CACHE_MB * 2**20, **options)
+    return rasterio.Env(GDAL_CACHEMAX=cache_mb * 2**20, **options)
 
 
 @contextmanager

@@ -9,18 +9,22 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from geoconvlora.errors import BandError, SceneError
 from geoconvlora.scenes.date import acquisition_date
+from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.opening import RASTER_FAULTS, georeference, open_dataset, reason
 from geoconvlora.vector.labels import Chance, Labels, as_labels, finite
 from geoconvlora.vector.parts import Ids
 
 _MAX_STRIP_ROWS = 1024
 """Strips that are higher than this are not kept in memory."""
+
+_STRIP_CACHE_MB = 4
+"""GDAL's block cache where strips are kept, and each block is asked for once."""
 
 
 class FileLabels(Labels):
@@ -35,6 +39,10 @@ class FileLabels(Labels):
         BandError: More than one band of labels.
     """
 
+    _strip: tuple[int, NDArray[Any], NDArray[np.bool_]] | None
+    _values: NDArray[Any]
+    _valid: NDArray[np.bool_]
+
     def __init__(self, raster: str | Path, probs: str | Path | None) -> None:
         self.where = str(raster)
         with ExitStack() as opening:
@@ -48,7 +56,10 @@ class FileLabels(Labels):
             self.has_chance = probs is not None
             stored = self._source.block_shapes[0][0]
             self.strip_rows = stored if stored <= _MAX_STRIP_ROWS else 1
-            self._strip: tuple[int, NDArray[Any], NDArray[np.bool_]] | None = None
+            self._forget()
+            self._all_valid = MaskFlags.all_valid in self._source.mask_flag_enums[0]
+            if self.strip_rows > 1 and probs is None:
+                opening.enter_context(raster_environment(cache_mb=_STRIP_CACHE_MB))
             self._describe(self._source.tags(), Path(raster).stem, acquisition_date(self._source))
             self._open = opening.pop_all()
 
@@ -65,7 +76,17 @@ class FileLabels(Labels):
             self._strip = self._read(start, stop)
         first, values, valid = self._strip
         rows = slice(start - first, stop - first)
-        return as_labels(values[rows], valid[rows], self._source.name)
+        labels = as_labels(values[rows], valid[rows], self._source.name)
+        if stop == self._source.height:
+            self._forget()
+        return labels
+
+    def _forget(self) -> None:
+        """Let go of what was read."""
+        self._strip = None
+        # Room for a strip, and then for the next: big arrays that come and go tear up the heap.
+        self._values = np.empty((0, 0))
+        self._valid = np.empty((0, 0), np.bool_)
 
     def _holds(self, start: int, stop: int) -> bool:
         assert self._strip is not None, "asked only of what was read"
@@ -76,10 +97,22 @@ class FileLabels(Labels):
         """Read rows, and with them those that are decoded along with them anyway."""
         start -= start % self.strip_rows
         stop = min(-(-stop // self.strip_rows) * self.strip_rows, self._source.height)
-        window = Window(0, start, self._source.width, stop - start)
-        with _reading(self._source, window):
-            values = self._source.read(1, window=window)
-            valid = self._source.read_masks(1, window=window) > 0
+        if len(self._values) < stop - start:
+            shape = (stop - start, self._source.width)
+            self._values = np.empty(shape, self._source.dtypes[0])
+            # One byte says of all pixels that they are valid.
+            true = np.broadcast_to(np.True_, shape)
+            self._valid = true if self._all_valid else np.empty(shape, np.bool_)
+        values, valid = self._values[: stop - start], self._valid[: stop - start]
+        # Block by block, each with its validity: GDAL need not keep the whole strip as well.
+        step = self._source.block_shapes[0][1]
+        for left in range(0, self._source.width, step):
+            columns = slice(left, min(left + step, self._source.width))
+            window = Window(left, start, columns.stop - left, stop - start)
+            with _reading(self._source, window):
+                self._source.read(1, window=window, out=values[:, columns])
+                if not self._all_valid:
+                    valid[:, columns] = self._source.read_masks(1, window=window)
         return start, values, valid
 
     def chance(self, start: int, stop: int) -> Chance:

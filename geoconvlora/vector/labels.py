@@ -69,5 +69,6 @@ def as_labels(values: NDArray[Any], valid: NDArray[np.bool_], where: str) -> Ids
     """
     if values.dtype.itemsize == 8 and ((values > -NOTHING) | (values < NOTHING + 1))[valid].any():
         raise SceneError(f"{where} holds values beyond 2**62: number them anew")
-    labels: Ids = np.where(valid, values.astype(np.int64), NOTHING)
+    labels: Ids = values.astype(np.int64)
+    labels[~valid] = NOTHING
     return labels

@@ -70,6 +70,8 @@ class RaggedPolygons:
 
     def take(self, rows: NDArray[Any]) -> RaggedPolygons:
         """Those at ``rows``: indices in any order, or a mask ``(N,)``."""
+        if rows.dtype == bool and rows.all():
+            return self
         rows = np.flatnonzero(rows) if rows.dtype == bool else rows
         ring_at, parts = _ranges(self.parts, rows)
         vertex_at, rings = _ranges(self.rings, ring_at)
@@ -185,4 +187,4 @@ def _ranges(
     size = offsets[rows + 1] - offsets[rows]
     ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(size)])
     members = np.arange(ends[-1]) + np.repeat(offsets[rows] - ends[:-1], size)
-    return members.astype(np.int64), ends
+    return members.astype(np.int64, copy=False), ends

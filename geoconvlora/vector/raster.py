@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     Raster = str | Path | NDArray[np.generic] | xr.DataArray
 
 _READ_ROWS = 512
-_READ_PIXELS = 2**19
+_READ_PIXELS = 2**17
 _OBJECT_CLASS = 1
 _MANY_CLASSES = 4096
 
@@ -244,10 +244,12 @@ class _RasterPolygons:
             if self._labels.has_chance:
                 chance = self._labels.chance(start, stop)
                 weights = _own_chance(chance, labels, self._names, instances=self._instances)
-            drawn = np.where(self._wanted(labels), labels, NOTHING)
+            labels[~self._wanted(labels)] = NOTHING
             if self._gaps is not None:
-                drawn, weights = self._gaps.feed(drawn, weights)
-            yield self._described(self._tracer.feed(drawn, weights))
+                labels, weights = self._gaps.feed(labels, weights)
+            done = self._tracer.feed(labels, weights)
+            if len(done):
+                yield self._described(done)
         if self._gaps is not None:
             yield self._described(self._tracer.feed(*self._gaps.finish()))
         yield self._described(self._tracer.finish())

@@ -55,10 +55,13 @@ class Regions:
     @staticmethod
     def join(several: list[Regions]) -> Regions:
         """One after the other; none at all is allowed."""
+        filled = [one for one in several if len(one)]
+        if len(filled) == 1:
+            return filled[0]
         none, nothing = np.empty(0, np.int64), np.empty(0)
         start = np.zeros(1, np.int64)
         first = Regions(RaggedPolygons.empty(), start, none, none, nothing, nothing, none, none)
-        several = [first, *several]
+        several = [first, *filled]
         return Regions(
             RaggedPolygons.join([r.polygons for r in several]),
             joined([r.members for r in several]),
@@ -147,7 +150,10 @@ class RegionTracer:
             return Regions.join([])
         self._graph.close()
         self._kept_arcs = 0
-        return self._complete()
+        done = self._complete()
+        # The last polygons may be long in writing.
+        del self._graph
+        return done
 
     def relabel(self, old: Ids, new: Ids) -> None:
         """Rename labels in all rows that are not yet part of a complete region."""

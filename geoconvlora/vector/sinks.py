@@ -18,12 +18,18 @@ import pyproj
 
 from geoconvlora.vector.schema import BBOX, BBOX_TYPE, GEOMETRY
 
-_BATCHES_WAITING = 2
+_BATCHES_WAITING = 3
 _LOOK_S = 0.1
 
 
 class Sink(Protocol):
-    """A file that grows by batches."""
+    """A file that grows by batches.
+
+    Attributes:
+        batch_rows: Polygons of each batch but the last.
+    """
+
+    batch_rows: int
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append polygons."""
@@ -47,6 +53,9 @@ class GdalSink:
         settings: For ``pyogrio.write_arrow``, ``geometry_type`` among them, with GDAL's options of
             the layer.
     """
+
+    #: Few, as several wait. The file is the same for all.
+    batch_rows = 4096
 
     def __init__(self, path: Path, schema: pa.Schema, driver: str, **settings: Any) -> None:
         self._queue: Queue[pa.RecordBatch | None] = Queue(_BATCHES_WAITING)
@@ -126,6 +135,9 @@ class ParquetSink:
         metadata: More entries of the file's header.
         geometry_type: Of all rows.
     """
+
+    #: Each is a row group, which compresses and is read as one.
+    batch_rows = 16384
 
     def __init__(
         self,

@@ -38,7 +38,6 @@ _FAILURES = (
     pa.ArrowException,
     sqlite3.Error,
 )
-_BATCH_ROWS = 16384
 
 
 def check_target(path: str | Path, *, overwrite: bool = False, append: bool = False) -> Path:
@@ -178,7 +177,7 @@ class PolygonWriter:
         self.count += len(table)
         self._classes |= dict.fromkeys(pc.unique(table["class"]).to_pylist())
         self._waiting = pa.concat_tables([self._waiting, table])
-        self._flush(_BATCH_ROWS)
+        self._flush()
 
     def __exit__(
         self,
@@ -188,7 +187,7 @@ class PolygonWriter:
     ) -> None:
         try:
             if kind is None:
-                self._flush(1)
+                self._flush(at_least=1)
                 with self._mended():
                     self._publish()
         finally:
@@ -246,12 +245,13 @@ class PolygonWriter:
         self._first_id = found.last_id
         return True
 
-    def _flush(self, at_least: int) -> None:
+    def _flush(self, at_least: int | None = None) -> None:
         """Write in batches of one size, so that the file does not tell how it was fed."""
         assert self._sink is not None, "used as a context manager"
-        while len(self._waiting) >= at_least:
-            table = self._waiting.slice(0, _BATCH_ROWS)
-            self._waiting = self._waiting.slice(_BATCH_ROWS)
+        rows = self._sink.batch_rows
+        while len(self._waiting) >= (at_least or rows):
+            table = self._waiting.slice(0, rows)
+            self._waiting = self._waiting.slice(rows)
             if self._first_id:
                 table = table.set_column(
                     0, table.schema.field("id"), pc.add(table["id"], self._first_id)
