@@ -27,6 +27,8 @@ RADIUS_SIGMAS = 3.0
 BASIN_ROWS = 512
 CONTEXT_ROWS = 128
 
+_SMOOTHED_ROWS = 128
+
 
 @dataclass(frozen=True)
 class BasinRows:
@@ -71,6 +73,7 @@ class BasinStream:
         """Take rows ``(K, h, W)`` with their validity ``(h, W)``; yield those that are final."""
         interior = np.where(valid, probabilities[self._rule.interior], np.float32(0))
         boundary = np.where(valid, probabilities[self._rule.boundary], np.float32(0))
+        interior += boundary
         self._buffer.push(interior, boundary)
         while self._buffer.rows > self._above + self._block_rows + self._context_rows:
             yield self._block(self._block_rows)
@@ -82,14 +85,14 @@ class BasinStream:
 
     def _block(self, rows: int) -> BasinRows:
         above = self._above
-        interior, boundary = self._buffer.peek(above + rows + self._context_rows)
-        extent = interior + boundary
+        extent, boundary = self._buffer.peek(above + rows + self._context_rows)
         inside = extent > self._rule.extent_threshold
         heights = self._heights(boundary, extent)
         heights[~inside] = LEVELS
         seeds = inside & basins(heights, round(self._rule.seed_depth * LEVELS))
         final = slice(above, above + rows)
-        done = BasinRows(heights[final], inside[final], seeds[final], extent[final])
+        # Copies, so that the context does not stay in memory behind views.
+        done = BasinRows(*(rows[final].copy() for rows in (heights, inside, seeds, extent)))
         self._above = min(above + rows, self._context_rows)
         self._buffer.drop(above + rows - self._above)
         return done
@@ -98,13 +101,24 @@ class BasinStream:
         self, boundary: NDArray[np.float32], extent: NDArray[np.float32]
     ) -> NDArray[np.uint8]:
         """Boundary probability of what is in the extent, smoothed."""
-        # In one array from start to end: the rows of a wide scene fill tens of megabytes.
-        ridges = np.maximum(extent, np.float32(LEAST_EXTENT))
-        np.divide(boundary, ridges, out=ridges)
-        if self._rule.smoothing > 0:
-            gaussian_filter(
-                ridges, self._rule.smoothing, mode="nearest", truncate=RADIUS_SIGMAS, output=ridges
-            )
-        np.clip(ridges, 0, 1, out=ridges)
-        ridges *= LEVELS
-        return np.rint(ridges, out=ridges).astype(np.uint8)
+        heights = np.empty(extent.shape, np.uint8)
+        # A few rows at a time, with those that smoothing looks at: wide scenes fill much memory.
+        reach = math.ceil(RADIUS_SIGMAS * self._rule.smoothing)
+        for first in range(0, len(extent), _SMOOTHED_ROWS):
+            top, stop = max(0, first - reach), min(first + _SMOOTHED_ROWS, len(extent))
+            seen = slice(top, stop + reach)
+            ridges = np.maximum(extent[seen], np.float32(LEAST_EXTENT))
+            np.divide(boundary[seen], ridges, out=ridges)
+            if self._rule.smoothing > 0:
+                gaussian_filter(
+                    ridges,
+                    self._rule.smoothing,
+                    mode="nearest",
+                    truncate=RADIUS_SIGMAS,
+                    output=ridges,
+                )
+            ridges = ridges[first - top : stop - top]
+            np.clip(ridges, 0, 1, out=ridges)
+            ridges *= LEVELS
+            heights[first:stop] = np.rint(ridges, out=ridges)
+        return heights

@@ -46,7 +46,7 @@ MAX_REACH = 254
 _FAR = np.uint32(0xFFFFFFFF)
 
 _COLUMNS = 4096
-"""Columns at a time in which pixels far from all seeds get their costs."""
+"""Columns that are flooded at a time."""
 
 
 def halo_of(reach: int) -> int:
@@ -78,6 +78,26 @@ def flood(
     """
     if not 1 <= reach <= MAX_REACH:
         raise ValueError(f"reach {reach} is not within 1 and {MAX_REACH}")
+    halo, width = halo_of(reach), heights.shape[1]
+    if width <= _COLUMNS + 2 * halo:
+        return _flooded(heights, seeds, inside, reach)
+    # What bands of rows may be cut from, columns may be too: here for the sake of memory.
+    found = np.empty(heights.shape, np.int32)
+    for first in range(0, width, _COLUMNS):
+        left = max(0, first - halo)
+        seen = (slice(None), slice(left, first + _COLUMNS + halo))
+        part = _flooded(heights[seen], seeds[seen], inside[seen], reach)
+        found[:, first : first + _COLUMNS] = part[:, first - left : first - left + _COLUMNS]
+    return found
+
+
+def _flooded(
+    heights: NDArray[np.uint8],
+    seeds: NDArray[np.int32],
+    inside: NDArray[np.bool_],
+    reach: int,
+) -> NDArray[np.int32]:
+    """Do as :func:`flood`, in one piece."""
     height, width = heights.shape
     # In a frame outside the mask, so that no step needs to look where the raster ends.
     cells = np.zeros((height + 2, width + 2), np.uint8)
@@ -94,22 +114,16 @@ def flood(
     _spread(ground.ravel(), labels.ravel(), cost.ravel(), links.ravel(), width + 2)
     cost[cells == 0] = _FAR
     far = links > reach
-    for first in range(0, far.shape[1], _COLUMNS):
-        core = slice(first, first + _COLUMNS)
-        if not far[:, core].any():
-            continue
-        # What decides about these lies within `reach` of them; a column more is the frame.
-        part = slice(max(0, first - reach - 1), first + _COLUMNS + reach + 1)
-        own = np.zeros_like(cells[:, part])
-        own[:, core.start - part.start : core.stop - part.start] = far[:, core]
-        near = cells[:, part] & maximum_filter(own, 2 * reach + 1)
+    if far.any():
+        # What decides about these lies within `reach` of them.
+        near = cells & maximum_filter(far.view(np.uint8), 2 * reach + 1)
         again = np.full(near.shape, _FAR, np.uint32)
-        seen = (ground[:, part].ravel(), near.ravel(), (labels[:, part] * near).ravel())
-        _rounds(*seen, again.ravel(), near.shape[1], reach)
-        cost[:, part][own > 0] = again[own > 0]
+        seen = (ground.ravel(), near.ravel(), (labels * near).ravel())
+        _rounds(*seen, again.ravel(), width + 2, reach)
+        np.copyto(cost, again, where=far)
     links[:] = 0
     _follow(*raster, cost.ravel(), links.ravel(), width + 2, reach)
-    return labels[middle].copy()
+    return labels[middle]
 
 
 @compiled("uint32(uint32, uint8)")

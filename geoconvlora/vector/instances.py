@@ -25,6 +25,7 @@ from geoconvlora.weights.card import InstanceRule
 
 LEAST_BLOCK_ROWS = 128
 _BLOCK_PIXELS = 2**23
+_NUMBERED_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -95,27 +96,35 @@ class InstanceStream:
         """Yield the rows that were still waiting for those below."""
         yield from self._flood(self._basins.finish())
         while self._buffer.rows > self._above:
-            yield self._block(min(self._block_rows, self._buffer.rows - self._above))
+            yield from self._block(min(self._block_rows, self._buffer.rows - self._above))
 
     def _flood(self, found: Iterable[BasinRows]) -> Iterator[ObjectRows]:
         for rows in found:
             self._buffer.push(rows.heights, rows.inside, rows.seeds, rows.extent)
+            del rows
             while self._buffer.rows >= self._above + self._block_rows + self._halo:
-                yield self._block(self._block_rows)
+                yield from self._block(self._block_rows)
 
-    def _block(self, final: int) -> ObjectRows:
+    def _block(self, final: int) -> Iterator[ObjectRows]:
         above = self._above
         heights, inside, starts, extent = self._buffer.peek(above + final + self._halo)
         seeds, former, current = self._seeds(starts)
         rows = slice(above, above + final)
-        objects = flood(heights, seeds, inside, self._reach)[rows].astype(np.int64)
-        objects[(heights[rows] > self._highest) | (objects == 0)] = NOTHING
+        objects = flood(heights, seeds, inside, self._reach)[rows].copy()
+        objects[heights[rows] > self._highest] = 0
         extent = extent[rows].copy()
         self._above = min(above + final, self._halo)
         used = above + final - self._above
         self._numbered = seeds[used:].copy()
+        del heights, inside, starts, seeds
         self._buffer.drop(used)
-        return ObjectRows(objects, extent, former, current)
+        # A few rows at a time, as numbers of labels are wide.
+        for first in range(0, final, _NUMBERED_ROWS):
+            part = slice(first, first + _NUMBERED_ROWS)
+            labels = objects[part].astype(np.int64)
+            labels[labels == 0] = NOTHING
+            yield ObjectRows(labels, extent[part].copy(), former, current)
+            former = current = former[:0]
 
     def _seeds(self, starts: NDArray[np.bool_]) -> tuple[NDArray[np.int32], Ids, Ids]:
         """Number the seeds ``(h, W)``; those of rows met before keep the number they had."""

@@ -45,9 +45,8 @@ class RowBuffer:
     def peek(self, count: int) -> tuple[NDArray[Any], ...]:
         """Return the first ``count`` rows of each channel, and keep them."""
         for feeds in self._channels:
-            # One channel after the other, so that only one is in memory twice.
             if len(feeds) > 1:
-                feeds[:] = [np.concatenate(feeds)]
+                feeds[:] = [_joined(feeds)]
         return tuple(feeds[0][:count] for feeds in self._channels)
 
     def drop(self, count: int) -> None:
@@ -63,3 +62,15 @@ class RowBuffer:
         block = self.peek(count)
         self.drop(count)
         return block
+
+
+def _joined(feeds: list[NDArray[Any]]) -> NDArray[Any]:
+    """Rows one below the other; the feeds are let go of on the way, so none is there twice."""
+    rows = np.empty((sum(map(len, feeds)), *feeds[0].shape[1:]), feeds[0].dtype)
+    row = 0
+    feeds.reverse()
+    while feeds:
+        feed = feeds.pop()
+        rows[row : row + len(feed)] = feed
+        row += len(feed)
+    return rows

@@ -83,7 +83,7 @@ def test_columns_worked_on_together_change_nothing(monkeypatch, columns):
     rng = np.random.default_rng(columns)
     for _ in range(30):
         # Few seeds on plains: many pixels lie further from theirs than a seed reaches.
-        shape = tuple(rng.integers(6, 24, 2))
+        shape = rng.integers(6, 24), rng.integers(30, 60)
         heights = rng.choice([0, 1, 2], shape).astype(np.uint8)
         seeds = np.where(rng.random(shape) < 0.03, rng.integers(1, 4, shape), 0).astype(np.int32)
         inside = rng.random(shape) < 0.9
