@@ -59,6 +59,7 @@ def flood(
     seeds: NDArray[np.int32],
     inside: NDArray[np.bool_],
     reach: int,
+    rows: slice | None = None,
 ) -> NDArray[np.int32]:
     """Share out the mask's pixels among seeds.
 
@@ -67,9 +68,10 @@ def flood(
         seeds: ``(H, W)`` number of the seed at each of its pixels, 0 elsewhere.
         inside: ``(H, W)`` pixels that may be shared out; seeds outside it are ignored.
         reach: Steps to which a seed reaches, 1 to ``MAX_REACH``.
+        rows: Those that are wanted; None: all.
 
     Returns:
-        ``(H, W)`` number of the seed that each pixel belongs to, 0 for none.
+        ``(h, W)`` number of the seed that each pixel belongs to, 0 for none.
 
     Example:
         >>> heights = np.array([[0, 3, 1, 0]], np.uint8)
@@ -79,14 +81,13 @@ def flood(
     if not 1 <= reach <= MAX_REACH:
         raise ValueError(f"reach {reach} is not within 1 and {MAX_REACH}")
     halo, width = halo_of(reach), heights.shape[1]
-    if width <= _COLUMNS + 2 * halo:
-        return _flooded(heights, seeds, inside, reach)
+    rows = rows or slice(None)
+    found = np.empty(seeds[rows].shape, np.int32)
     # What bands of rows may be cut from, columns may be too: here for the sake of memory.
-    found = np.empty(heights.shape, np.int32)
     for first in range(0, width, _COLUMNS):
         left = max(0, first - halo)
         seen = (slice(None), slice(left, first + _COLUMNS + halo))
-        part = _flooded(heights[seen], seeds[seen], inside[seen], reach)
+        part = _flooded(heights[seen], seeds[seen], inside[seen], reach)[rows]
         found[:, first : first + _COLUMNS] = part[:, first - left : first - left + _COLUMNS]
     return found
 

@@ -110,7 +110,7 @@ class InstanceStream:
         heights, inside, starts, extent = self._buffer.peek(above + final + self._halo)
         seeds, former, current = self._seeds(starts)
         rows = slice(above, above + final)
-        objects = flood(heights, seeds, inside, self._reach)[rows].copy()
+        objects = flood(heights, seeds, inside, self._reach, rows)
         objects[heights[rows] > self._highest] = 0
         extent = extent[rows].copy()
         self._above = min(above + final, self._halo)
@@ -149,5 +149,9 @@ class InstanceStream:
         self._next += int(fresh.sum())
         current = number[group_of[count:]]
         changed = current != met
-        seeds = np.concatenate([[0], number[group_of[:count]]]).astype(np.int32)[components]
-        return seeds, met[changed].astype(np.int64), current[changed].astype(np.int64)
+        number_of = np.concatenate([[0], number[group_of[:count]]]).astype(np.int32)
+        # In place and a few rows at a time: numpy makes wide numbers of all that it looks up.
+        for first in range(0, len(components), _NUMBERED_ROWS):
+            part = slice(first, first + _NUMBERED_ROWS)
+            components[part] = number_of[components[part]]
+        return components, met[changed].astype(np.int64), current[changed].astype(np.int64)
