@@ -231,6 +231,8 @@ RUN = {
 
 def child(tool: str, raster: Path, out: Path) -> None:
     if tool in ("engine", "polygonize"):
+        # As the command does, before Arrow is imported.
+        os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
         # Machine code is loaded, and compiled the first time: not what is compared.
         tiny = out.with_name("tiny.tif")
         with rasterio.open(raster) as source:

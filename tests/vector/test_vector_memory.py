@@ -1,4 +1,4 @@
-"""Memory that arrays take while wide rasters are worked on; it depends on nothing but their width."""
+"""Memory that wide rasters take, which depends on nothing but their width."""
 
 from __future__ import annotations
 
