@@ -92,7 +92,9 @@ class BasinStream:
         seeds = inside & basins(heights, round(self._rule.seed_depth * LEVELS))
         final = slice(above, above + rows)
         # Copies, so that the context does not stay in memory behind views.
-        done = BasinRows(*(rows[final].copy() for rows in (heights, inside, seeds, extent)))
+        done = BasinRows(
+            heights[final].copy(), inside[final].copy(), seeds[final].copy(), extent[final].copy()
+        )
         self._above = min(above + rows, self._context_rows)
         self._buffer.drop(above + rows - self._above)
         return done
