@@ -36,6 +36,7 @@ FLANDERS = "field_belgium_s2/BEFL_s2_2023-05-01_2023-07-01_B08-B04-B03_byte.tif"
 FLANDERS_WINDOW = Window(1030, 300, 180, 180)
 COAST = "landcover_nc_coast_s2/2018-10-13_S2B_L1C_B{}.tif"
 COAST_WINDOW = Window(2100, 900, 450, 450)
+WHITE_COLLAR = 255
 DUNES_SEED, DUNES_SIDE = 5, 256
 DUBAI = ("tile5/image_part_001", "tile1/image_part_004")
 PIXEL_M = 10.0
@@ -48,12 +49,14 @@ def stretched(pixels: NDArray) -> NDArray[np.float32]:
     return np.moveaxis(scaled, 0, -1).astype(np.float32)
 
 
-def write(path: Path, pixels: NDArray, transform: Affine, crs: str) -> Path:
+def write(
+    path: Path, pixels: NDArray, transform: Affine, crs: str, nodata: int | None = None
+) -> Path:
     """Bands as a GeoTIFF."""
     bands, height, width = pixels.shape
     with rasterio.open(
         path, "w", driver="GTiff", count=bands, height=height, width=width, dtype=pixels.dtype,
-        transform=transform, crs=crs,
+        transform=transform, crs=crs, nodata=nodata,
     ) as target:  # fmt: skip
         target.write(pixels)
     return path
@@ -71,7 +74,9 @@ def scenes_of_fields(data: Path, folder: Path) -> dict[str, Path]:
         with rasterio.open(data / COAST.format(band)) as scene:
             layers.append(scene.read(1, window=COAST_WINDOW))
             place, crs = scene.window_transform(COAST_WINDOW), scene.crs
-    coast = write(folder / "coast.tif", np.stack(layers), place, crs)
+    pixels = np.stack(layers)
+    pixels[:, (pixels == WHITE_COLLAR).all(axis=0)] = 0
+    coast = write(folder / "coast.tif", pixels, place, crs, nodata=0)
     made = Affine(PIXEL_M, 0, 5e5, 0, -PIXEL_M, 2.5e6)
     ground = barren_ground(np.random.default_rng(DUNES_SEED), DUNES_SIDE)
     dunes = write(folder / "dunes.tif", ground.astype(np.float32), made, "EPSG:32631")

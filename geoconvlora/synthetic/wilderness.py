@@ -82,7 +82,8 @@ def _colour(rng: np.random.Generator, low: float, high: float, spread: float) ->
 
 def _soft_step(values: Layer, steepness: float | np.float32, level: float | np.float32) -> Layer:
     """From 0 below a level to 1 above it."""
-    return np.asarray(1 / (1 + np.exp(-steepness * (values - level))))
+    with np.errstate(over="ignore"):  # far below
+        return np.asarray(1 / (1 + np.exp(-steepness * (values - level))))
 
 
 def _mixed(

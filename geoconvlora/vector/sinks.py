@@ -54,7 +54,7 @@ class GdalSink:
             the layer.
     """
 
-    #: Few, as several wait. The file is the same for all.
+    # Few, as several wait; the same rows are written whatever it is.
     batch_rows = 4096
 
     def __init__(self, path: Path, schema: pa.Schema, driver: str, **settings: Any) -> None:
@@ -136,7 +136,7 @@ class ParquetSink:
         geometry_type: Of all rows.
     """
 
-    #: Each is a row group, which compresses and is read as one.
+    # Each is a row group, which compresses and is read as one.
     batch_rows = 16384
 
     def __init__(
