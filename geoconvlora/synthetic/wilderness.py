@@ -7,16 +7,28 @@ ripples, noise. A network that has seen farmland only takes these for fields.
 from __future__ import annotations
 
 import math
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 Layer = NDArray[np.float32]
+Barren = Literal["sea", "dunes", "mountains"]
 
 
-def barren_ground(rng: np.random.Generator, size: int) -> Layer:
-    """Sea, dunes or mountains in three bands of positive values, (3, size, size)."""
-    make = (_sea, _dunes, _mountains)[int(rng.choice(3, p=[0.45, 0.25, 0.3]))]
+def barren_ground(rng: np.random.Generator, size: int, kind: Barren | None = None) -> Layer:
+    """Sea, dunes or mountains in three bands of positive values, (3, size, size).
+
+    Args:
+        rng: Source of chance.
+        size: Side in pixels.
+        kind: What is drawn; None: any of them.
+    """
+    makers = (_sea, _dunes, _mountains)
+    if kind is None:
+        make = makers[int(rng.choice(3, p=[0.45, 0.25, 0.3]))]
+    else:
+        make = makers[get_args(Barren).index(kind)]
     return np.clip(make(rng, size), 1e-3, None)
 
 
