@@ -35,9 +35,10 @@ from matplotlib import pyplot as plt
 FLANDERS = "field_belgium_s2/BEFL_s2_2023-05-01_2023-07-01_B08-B04-B03_byte.tif"
 FLANDERS_WINDOW = Window(1030, 300, 180, 180)
 COAST = "landcover_nc_coast_s2/2018-10-13_S2B_L1C_B{}.tif"
-COAST_WINDOW = Window(2100, 900, 450, 450)
+COAST_WINDOW = Window(0, 0, 600, 600)
 WHITE_COLLAR = 255
-DUNES_SEED, DUNES_SIDE = 5, 256
+DUNES_SEED, DUNES_SIDE = (900, 1), 512
+"""The worst of the scenes in ``benchmarks/field_free.py``."""
 DUBAI = ("tile5/image_part_001", "tile1/image_part_004")
 PIXEL_M = 10.0
 
@@ -78,12 +79,13 @@ def scenes_of_fields(data: Path, folder: Path) -> dict[str, Path]:
     pixels[:, (pixels == WHITE_COLLAR).all(axis=0)] = 0
     coast = write(folder / "coast.tif", pixels, place, crs, nodata=0)
     made = Affine(PIXEL_M, 0, 5e5, 0, -PIXEL_M, 2.5e6)
-    ground = barren_ground(np.random.default_rng(DUNES_SEED), DUNES_SIDE)
-    dunes = write(folder / "dunes.tif", ground.astype(np.float32), made, "EPSG:32631")
+    ground = barren_ground(np.random.default_rng(DUNES_SEED), DUNES_SIDE, "dunes")
+    stored = np.clip(ground * 10_000, 1, 65_535).astype(np.uint16)
+    dunes = write(folder / "dunes.tif", stored, made, "EPSG:32631")
     return {
         "Flanders: drawn by hand (blue), outlined (yellow)": flanders,
-        "a coast without a field": coast,
-        "drawn mountains or dunes without a field": dunes,
+        "a town by the sea": coast,
+        "drawn dunes": dunes,
     }
 
 
