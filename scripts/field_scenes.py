@@ -8,7 +8,7 @@ are shipped. Of a scene, the model sees its true colours and, where there is nea
 false colours, in eight views each; one map of probabilities is the mean of all. Its objects that
 are sure enough become fields with a boundary as wide as landscapes' have it, what is surely no
 field becomes background, and 255, which training ignores, is all between them. Scenes without a
-field (a barrier island and its sea, open sea, dunes) are background throughout; with
+field (islands with towns and their sea, open sea, dunes) are background throughout; with
 ``--field-free`` only these are written, which takes no model.
 
 Writes ``NAME-true.tif`` and ``NAME-false.tif``, the scene in three bands, and ``NAME-labels.tif``,

@@ -6,13 +6,16 @@ import os
 from pathlib import Path
 
 import geopandas as gpd
+import numpy as np
 import pytest
 import rasterio
 import shapely
+from affine import Affine
 
 import geoconvlora
 from geoconvlora.evaluate import object_scores
 from geoconvlora.synthetic import write_sample
+from geoconvlora.synthetic.wilderness import Barren, barren_ground
 from geoconvlora.weights.catalogue import bundled_bases, bundled_models
 
 ROOT = Path(__file__).parents[1]
@@ -63,4 +66,19 @@ def test_hand_drawn_fields_of_flanders_are_found(tmp_path: Path) -> None:
         least_area=LEAST_AREA_M2,
     )
     assert scores.tp + scores.fn > 100
-    assert scores.f1 > 0.4
+    assert scores.f1 > 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sea", "mountains"])
+def test_ground_without_fields_stays_empty(tmp_path: Path, kind: Barren) -> None:
+    ground = barren_ground(np.random.default_rng(77), 384, kind)
+    pixels = np.clip(ground * 10_000, 1, 65_535).astype(np.uint16)
+    path = tmp_path / "scene.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", count=3, height=384, width=384, dtype="uint16",
+        crs="EPSG:32631", transform=Affine(10, 0, 5e5, 0, -10, 5e6),
+    ) as scene:  # fmt: skip
+        scene.write(pixels)
+    covered = predicted_fields(path, tmp_path).area.sum()
+    assert covered < 0.02 * (3840 * 3840)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 Layer = NDArray[np.float32]
 Barren = Literal["sea", "dunes", "mountains"]
+_CHANCES: dict[Barren, float] = {"sea": 0.45, "dunes": 0.25, "mountains": 0.3}
 
 
 def barren_ground(rng: np.random.Generator, size: int, kind: Barren | None = None) -> Layer:
@@ -24,11 +25,10 @@ def barren_ground(rng: np.random.Generator, size: int, kind: Barren | None = Non
         size: Side in pixels.
         kind: What is drawn; None: any of them.
     """
-    makers = (_sea, _dunes, _mountains)
     if kind is None:
-        make = makers[int(rng.choice(3, p=[0.45, 0.25, 0.3]))]
-    else:
-        make = makers[get_args(Barren).index(kind)]
+        kinds = get_args(Barren)
+        kind = kinds[int(rng.choice(len(kinds), p=[_CHANCES[each] for each in kinds]))]
+    make = {"sea": _sea, "dunes": _dunes, "mountains": _mountains}[kind]
     return np.clip(make(rng, size), 1e-3, None)
 
 
@@ -94,7 +94,8 @@ def _colour(rng: np.random.Generator, low: float, high: float, spread: float) ->
 
 def _soft_step(values: Layer, steepness: float | np.float32, level: float | np.float32) -> Layer:
     """From 0 below a level to 1 above it."""
-    with np.errstate(over="ignore"):  # far below
+    # Far below the level the exponential is infinite, and the step the 0 that is meant.
+    with np.errstate(over="ignore"):
         return np.asarray(1 / (1 + np.exp(-steepness * (values - level))))
 
 

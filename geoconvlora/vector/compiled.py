@@ -38,8 +38,9 @@ class CompiledLoop:
         with event.install_listener("numba:compile", _ANNOUNCER):
             try:
                 made = self._compile(keep=True)
-            except (RuntimeError, OSError):
-                # numba found no folder for its cache, or could not write to the one it found.
+            except (RuntimeError, OSError, AttributeError, TypeError):
+                # numba found no folder for its cache, or could not write to the one it found, or
+                # its cache is made otherwise than `_KeptCode` knows.
                 made = self._compile(keep=False)
         loop: Callable[..., Any] = made
         return loop

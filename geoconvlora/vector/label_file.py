@@ -25,6 +25,8 @@ _MAX_STRIP_ROWS = 1024
 
 _STRIP_CACHE_MB = 4
 """GDAL's block cache where strips are kept, and each block is asked for once."""
+_STRIP_PART_PIXELS = 2**17
+"""Pixels of a kept strip that become labels at a time."""
 
 
 class FileLabels(Labels):
@@ -39,6 +41,7 @@ class FileLabels(Labels):
         BandError: More than one band of labels.
     """
 
+    # What is read lies in arrays that the next strip overwrites: labels handed out are copies.
     _strip: tuple[int, NDArray[Any], NDArray[np.bool_]] | None
     _values: NDArray[Any]
     _valid: NDArray[np.bool_]
@@ -58,7 +61,9 @@ class FileLabels(Labels):
             self.strip_rows = stored if stored <= _MAX_STRIP_ROWS else 1
             self._forget()
             self._all_valid = MaskFlags.all_valid in self._source.mask_flag_enums[0]
-            if self.strip_rows > 1 and probs is None:
+            # A VRT's blocks are not those of its files, and probabilities are read for each part.
+            if self.strip_rows > 1 and probs is None and self._source.driver != "VRT":
+                self.read_pixels = _STRIP_PART_PIXELS
                 opening.enter_context(raster_environment(cache_mb=_STRIP_CACHE_MB))
             self._describe(self._source.tags(), Path(raster).stem, acquisition_date(self._source))
             self._open = opening.pop_all()
@@ -101,8 +106,8 @@ class FileLabels(Labels):
             shape = (stop - start, self._source.width)
             self._values = np.empty(shape, self._source.dtypes[0])
             # One byte says of all pixels that they are valid.
-            true = np.broadcast_to(np.True_, shape)
-            self._valid = true if self._all_valid else np.empty(shape, np.bool_)
+            everywhere = np.broadcast_to(np.True_, shape)
+            self._valid = everywhere if self._all_valid else np.empty(shape, np.bool_)
         values, valid = self._values[: stop - start], self._valid[: stop - start]
         # Block by block, each with its validity: GDAL need not keep the whole strip as well.
         step = self._source.block_shapes[0][1]

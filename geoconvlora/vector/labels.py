@@ -31,6 +31,7 @@ class Labels(ABC):
         colors: ``#rrggbb`` by class name, where it says.
         has_chance: Whether there are probabilities.
         strip_rows: Rows that are stored together; 1: any may be read alone.
+        read_pixels: Pixels that are read at a time.
     """
 
     where: str
@@ -40,6 +41,7 @@ class Labels(ABC):
     colors: dict[str, str]
     has_chance: bool = False
     strip_rows: int = 1
+    read_pixels: int = 2**19
 
     @abstractmethod
     def rows(self, start: int, stop: int) -> Ids:

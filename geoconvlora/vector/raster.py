@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     Raster = str | Path | NDArray[np.generic] | xr.DataArray
 
 _READ_ROWS = 512
-_READ_PIXELS = 2**17
 _OBJECT_CLASS = 1
 _MANY_CLASSES = 4096
 
@@ -303,7 +302,7 @@ def _labels(
 
 def _blocks(labels: Labels) -> Iterator[tuple[int, int]]:
     height, width = labels.geobox.shape
-    rows = max(16, min(_READ_ROWS, _READ_PIXELS // width))
+    rows = max(16, min(_READ_ROWS, labels.read_pixels // width))
     # Across strips nothing is read, so that each is decoded once.
     together = -(-rows // labels.strip_rows) * labels.strip_rows
     for top in range(0, height, together):

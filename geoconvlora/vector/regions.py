@@ -151,7 +151,7 @@ class RegionTracer:
         self._graph.close()
         self._kept_arcs = 0
         done = self._complete()
-        # The last polygons may be long in writing.
+        # Its memory is wanted: the last polygons may be long in writing.
         del self._graph
         return done
 

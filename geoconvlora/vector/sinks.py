@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from queue import Empty, Full, Queue
 from threading import Thread
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -29,7 +29,7 @@ class Sink(Protocol):
         batch_rows: Polygons of each batch but the last.
     """
 
-    batch_rows: int
+    batch_rows: ClassVar[int]
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append polygons."""
@@ -55,7 +55,7 @@ class GdalSink:
     """
 
     # Few, as several wait; the same rows are written whatever it is.
-    batch_rows = 4096
+    batch_rows: ClassVar[int] = 4096
 
     def __init__(self, path: Path, schema: pa.Schema, driver: str, **settings: Any) -> None:
         self._queue: Queue[pa.RecordBatch | None] = Queue(_BATCHES_WAITING)
@@ -137,7 +137,7 @@ class ParquetSink:
     """
 
     # Each is a row group, which compresses and is read as one.
-    batch_rows = 16384
+    batch_rows: ClassVar[int] = 16384
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ import shapely
 import typer
 from affine import Affine
 from geopandas.testing import assert_geodataframe_equal
+from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 from skimage.measure import label
 from typer.testing import CliRunner
@@ -304,9 +305,38 @@ def test_so_many_classes_are_taken_for_objects_aloud_and_get_no_style(tmp_path, 
 
 @pytest.mark.parametrize("block", [16, 48, 256])
 def test_rows_are_read_right_however_they_are_stored(write_raster, utm_grid, monkeypatch, block):
-    monkeypatch.setattr("geoconvlora.vector.raster._READ_PIXELS", 20 * 64)
+    monkeypatch.setattr("geoconvlora.vector.labels.Labels.read_pixels", 20 * 64)
+    monkeypatch.setattr("geoconvlora.vector.label_file._STRIP_PART_PIXELS", 20 * 64)
     values = np.random.default_rng(0).integers(0, 3, (130, 64)).astype(np.uint8)
     stored = {"tiled": True, "blockxsize": block, "blockysize": block}
     path = write_raster(values, "array.tif", nodata=2, compress="deflate", **stored)
     expected = polygonize(values, geobox=utm_grid(130, 64), nodata=2, options=STEPS)
+    assert_geodataframe_equal(polygonize(path, options=STEPS), expected)
+
+
+@pytest.mark.parametrize("tiled", [True, False])
+@pytest.mark.parametrize("how", ["nodata", "alpha", "internal mask", "mask beside it"])
+def test_pixels_that_a_file_masks_are_of_no_polygon(tmp_path, utm_grid, how, tiled):
+    rng = np.random.default_rng(3)
+    values = rng.integers(0, 3, (130, 64)).astype(np.uint8)
+    masked = rng.random(values.shape) < 0.3
+    path, grid = tmp_path / "array.tif", utm_grid(130, 64)
+    profile = {"nodata": 9} if how == "nodata" else {}
+    if tiled:
+        profile |= {"tiled": True, "blockxsize": 32, "blockysize": 32}
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=how == "internal mask"),
+        rasterio.open(
+            path, "w", driver="GTiff", height=130, width=64, count=1 + (how == "alpha"),
+            dtype="uint8", crs="EPSG:32631", transform=grid.transform, **profile,
+        ) as file,
+    ):  # fmt: skip
+        file.write(np.where(masked, 9, values) if how == "nodata" else values, 1)
+        if how == "alpha":
+            file.write(np.where(masked, 0, 255).astype(np.uint8), 2)
+            file.colorinterp = (ColorInterp.gray, ColorInterp.alpha)
+        elif how != "nodata":
+            file.write_mask(~masked)
+    assert path.with_suffix(".tif.msk").exists() == (how == "mask beside it")
+    expected = polygonize(np.where(masked, 9, values), geobox=grid, nodata=9, options=STEPS)
     assert_geodataframe_equal(polygonize(path, options=STEPS), expected)
