@@ -29,7 +29,8 @@ def barren_ground(rng: np.random.Generator, size: int, kind: Barren | None = Non
         kinds = get_args(Barren)
         kind = kinds[int(rng.choice(len(kinds), p=[_CHANCES[each] for each in kinds]))]
     make = {"sea": _sea, "dunes": _dunes, "mountains": _mountains}[kind]
-    return np.clip(make(rng, size), 1e-3, None)
+    ground: Layer = np.clip(make(rng, size), 1e-3, None)
+    return ground
 
 
 def under_cloud(rng: np.random.Generator, image: Layer) -> tuple[Layer, NDArray[np.bool_]]:
