@@ -11,6 +11,17 @@ from cli_inputs import ROOT
 from rasterio.transform import Affine
 
 
+def started(*arguments: str | Path) -> subprocess.Popen[str]:
+    """A command that Ctrl-C reaches, also where a shell has put the tests into the background."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "geoconvlora", *map(str, arguments)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_run_leaves_earlier_outputs_and_no_temporary_file(
     tmp_path: Path, model_file: Path, number: signal.Signals
@@ -32,12 +43,7 @@ def test_interrupted_run_leaves_earlier_outputs_and_no_temporary_file(
     (folder / "map.gpkg").write_text("earlier")
     outputs = ["-o", folder / "map.gpkg", "-o", folder / "map.tif", "--overwrite"]
     command = ["predict", scene, "-m", model_file, *outputs]
-    run = subprocess.Popen(
-        [sys.executable, "-m", "geoconvlora", *map(str, command)],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    run = started(*command)
     while run.poll() is None and not list(folder.glob(".map.gpkg*.part.gpkg")):
         time.sleep(0.1)
     run.send_signal(number)
@@ -53,12 +59,7 @@ def test_interrupted_sample_leaves_no_folder_of_its_own(
     tmp_path: Path, number: signal.Signals
 ) -> None:
     folder = tmp_path / "demo"
-    run = subprocess.Popen(
-        [sys.executable, "-m", "geoconvlora", "sample", str(folder), "--size", "20000x300"],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    run = started("sample", folder, "--size", "20000x300")
     while run.poll() is None and not list(folder.glob(".fields.*.part.gpkg")):
         time.sleep(0.1)
     run.send_signal(number)
