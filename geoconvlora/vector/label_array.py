@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from geoconvlora.errors import SceneError
@@ -15,6 +16,39 @@ from geoconvlora.vector.parts import Ids
 
 if TYPE_CHECKING:
     import xarray as xr
+
+
+class _Rows:
+    """Rows of an array; those of a lazy one's chunk are kept, as each asking computes all of it.
+
+    Args:
+        values: Gives a NumPy array for slices.
+        axis: That of the rows.
+    """
+
+    def __init__(self, values: Any, axis: int) -> None:
+        self._values, self._axis = values, axis
+        chunks = getattr(values, "chunks", None)
+        # dask lists the lengths of all chunks, zarr gives the one length.
+        length: int | tuple[int, ...] = chunks[axis] if chunks else 1
+        self.together = max(1, length if isinstance(length, int) else length[0])
+        self._first = 0
+        self._kept = np.empty((0,) * len(values.shape))
+
+    def read(self, start: int, stop: int) -> NDArray[Any]:
+        """Rows from ``start`` to ``stop``, not to be changed."""
+        if self.together == 1:
+            return self._cut(self._values, start, stop)
+        if start < self._first or stop > self._first + self._kept.shape[self._axis]:
+            self._first = start - start % self.together
+            last = -(-stop // self.together) * self.together
+            self._kept = self._cut(self._values, self._first, last)
+        return self._cut(self._kept, start - self._first, stop - self._first)
+
+    def _cut(self, values: Any, start: int, stop: int) -> NDArray[Any]:
+        place = [slice(None)] * len(values.shape)
+        place[self._axis] = slice(start, stop)
+        return np.asarray(values[tuple(place)])
 
 
 class ArrayLabels(Labels):
@@ -58,12 +92,14 @@ class ArrayLabels(Labels):
                     f"{tuple(geobox.shape)}"
                 )
             self.has_chance = True
-        self._values, self._probs, self._nodata = values, probs, nodata
+        self._values, self._nodata = _Rows(values, 0), nodata
+        self._probs = None if probs is None else _Rows(probs, -2)
+        self.strip_rows = self._values.together
         self._describe(tags or {}, name, date_of_tags(tags or {}))
 
     def rows(self, start: int, stop: int) -> Ids:
         """As :meth:`Labels.rows`."""
-        values = np.asarray(self._values[start:stop])
+        values = self._values.read(start, stop)
         valid = np.ones(values.shape, bool)
         if self._nodata is not None and not np.isnan(self._nodata):
             valid = values != self._nodata
@@ -79,7 +115,8 @@ class ArrayLabels(Labels):
 
     def chance(self, start: int, stop: int) -> Chance:
         """As :meth:`Labels.chance`."""
-        values = np.asarray(self._probs[..., start:stop, :])
+        assert self._probs is not None, "asked only where there are probabilities"
+        values = self._probs.read(start, stop)
         return finite(values[None] if values.ndim == 2 else values)
 
 

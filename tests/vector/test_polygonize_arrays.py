@@ -51,6 +51,29 @@ def test_what_rioxarray_opens_gives_the_polygons_of_its_file(write_raster, maske
     _same(found, polygonize(path))
 
 
+def test_each_chunk_of_lazy_arrays_is_computed_once(monkeypatch):
+    array = pytest.importorskip("dask.array")
+    monkeypatch.setattr("geoconvlora.vector.labels.Labels.read_pixels", 1)
+    computed = []
+
+    def lazily(values):
+        def counted(block, block_info=None):
+            computed.append(block_info[0]["chunk-location"])
+            return block
+
+        chunks = (*values.shape[:-2], 20, 30)
+        return array.from_array(values, chunks).map_blocks(counted, dtype=values.dtype)
+
+    chance = np.random.default_rng(1).random((3, 40, 30), np.float32)
+    wanted = polygonize(_classes("int32"), geobox=GRID, probs=chance)
+    computed.clear()
+    labels = xr.Variable(("y", "x"), lazily(_classes("int32")))
+    grid = odc.geo.xr.xr_coords(GRID)
+    found = polygonize(xr.DataArray(labels, grid), probs=lazily(chance))
+    assert sorted(computed, key=str) == [(0, 0), (0, 0, 0), (0, 1, 0), (1, 0)]
+    _same(found, wanted)
+
+
 def test_a_data_array_of_odc_geo_has_its_grid(write_raster):
     array = odc.geo.xr.wrap_xr(_classes(), GRID, nodata=1)
     _same(polygonize(array), polygonize(write_raster(_classes(), nodata=1)))
