@@ -28,8 +28,13 @@ def ahead(items: Iterable[Item], *, depth: int) -> Generator[Item, None, None]:
     end = StopIteration()
     stopped = threading.Event()
 
+    def wanted() -> bool:
+        # A generator that nobody closes ends with the process. Python waits for the thread, and
+        # breaks down where a thread that it does not wait for calls it then.
+        return not stopped.is_set() and threading.main_thread().is_alive()
+
     def put(item: Item | None, error: BaseException | None) -> None:
-        while not stopped.is_set():
+        while wanted():
             try:
                 waiting.put((item, error), timeout=0.1)
             except queue.Full:
@@ -40,7 +45,7 @@ def ahead(items: Iterable[Item], *, depth: int) -> Generator[Item, None, None]:
         try:
             for item in items:
                 put(item, None)
-                if stopped.is_set():
+                if not wanted():
                     return
         except BaseException as error:
             put(None, error)
@@ -51,7 +56,7 @@ def ahead(items: Iterable[Item], *, depth: int) -> Generator[Item, None, None]:
             if close is not None:
                 close()
 
-    thread = threading.Thread(target=make, name="ahead", daemon=True)
+    thread = threading.Thread(target=make, name="ahead")
     thread.start()
     try:
         while True:

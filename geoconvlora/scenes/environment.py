@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import rasterio
@@ -16,7 +16,8 @@ CACHE_MB = 32
 _NO_CLOCK = {"OGR_CURRENT_DATE": "1970-01-01T00:00:00.000Z"}
 
 
-def raster_environment(*, cache_mb: int = CACHE_MB, **options: Any) -> rasterio.Env:
+@contextmanager
+def raster_environment(*, cache_mb: int = CACHE_MB, **options: Any) -> Iterator[None]:
     """Return the context in which rasters are opened, read and written.
 
     Args:
@@ -29,8 +30,14 @@ def raster_environment(*, cache_mb: int = CACHE_MB, **options: Any) -> rasterio.
         >>> with raster_environment():
         ...     pass
     """
-    # Bytes: rasterio hands the number on to GDAL's function, not to its option, which takes MB.
-    return rasterio.Env(GDAL_CACHEMAX=cache_mb * 2**20, **options)
+    with ExitStack() as stack:
+        # Bytes: rasterio hands the number on to GDAL's function, not to its option, which takes MB.
+        stack.enter_context(rasterio.Env(GDAL_CACHEMAX=cache_mb * 2**20))
+        if options:
+            # In a context of their own: the outermost one of a thread sets, at its end, what it
+            # found at its start, and would for ever leave what another thread has set meanwhile.
+            stack.enter_context(rasterio.Env(**options))
+        yield
 
 
 @contextmanager

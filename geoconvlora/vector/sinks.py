@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from queue import Empty, Full, Queue
-from threading import Thread
+from threading import Thread, main_thread
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -63,9 +63,7 @@ class GdalSink:
         self._failure: Exception | None = None
         kept = [field for field in schema if field.name != BBOX]
         self._names = [field.name for field in kept]
-        self._thread = Thread(
-            target=self._run, args=(path, pa.schema(kept), driver, settings), daemon=True
-        )
+        self._thread = Thread(target=self._run, args=(path, pa.schema(kept), driver, settings))
         self._thread.start()
 
     def write(self, batch: pa.RecordBatch) -> None:
@@ -103,7 +101,9 @@ class GdalSink:
             raise self._failure
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
-        while not self._stopped:
+        # A sink that an interrupt has cut off from its writer ends with the process: Python waits
+        # for the thread, and breaks down where a thread that it does not wait for calls it then.
+        while not self._stopped and main_thread().is_alive():
             try:
                 batch = self._queue.get(timeout=_LOOK_S)
             except Empty:
