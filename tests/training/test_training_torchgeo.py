@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,11 +33,17 @@ except ImportError:
 
 @pytest.fixture(autouse=True)
 def _of_others() -> Iterator[None]:
-    """Advice of Lightning, and what the libraries below deprecate among themselves."""
+    """Advice of Lightning, and what the libraries below deprecate among themselves.
+
+    torchgeo's command sets GDAL's variables, after which no mask beside a file is seen any more.
+    """
     torch.set_num_threads(1)
+    before = dict(os.environ)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture
