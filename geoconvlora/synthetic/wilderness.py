@@ -7,7 +7,7 @@ ripples, noise. A network that has seen farmland only takes these for fields.
 from __future__ import annotations
 
 import math
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,8 +26,7 @@ def barren_ground(rng: np.random.Generator, size: int, kind: Barren | None = Non
         kind: What is drawn; None: any of them.
     """
     if kind is None:
-        kinds = get_args(Barren)
-        kind = kinds[int(rng.choice(len(kinds), p=[_CHANCES[each] for each in kinds]))]
+        kind = list(_CHANCES)[int(rng.choice(len(_CHANCES), p=list(_CHANCES.values())))]
     make = {"sea": _sea, "dunes": _dunes, "mountains": _mountains}[kind]
     ground: Layer = np.clip(make(rng, size), 1e-3, None)
     return ground
