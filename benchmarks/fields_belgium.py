@@ -83,30 +83,10 @@ def probabilities(
     scene: Path, model: str, device: str, tta: Augmentation
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], GeoBox]:
     """The model's `(K, H, W)` probabilities and validity on its own grid."""
-    from geoconvlora.inference.running import scene_rows
-
-    mapper = SceneMapper(
-        card=read_card(model),
-        model=model,
-        base=None,
-        bands=None,
-        nodata=None,
-        tile_size=None,
-        overlap=None,
-        batch_size=4,
-        blend="cosine",
-        tta=tta,
-        device=device,
-        workers=1,
-    )
-    with mapper.open(str(scene)) as opened, tempfile.TemporaryDirectory() as folder:
-        task = mapper.task(opened)
-        rows = list(scene_rows(task, Path(folder), model, device=device))
-    return (
-        np.concatenate([r.probabilities for r in rows], axis=1),
-        np.concatenate([r.valid for r in rows]),
-        task.grid.geobox,
-    )
+    mapper = SceneMapper(read_card(model), model, tta=tta, device=device)
+    with mapper.open(str(scene)) as opened:
+        rows, grid = mapper.in_memory(opened)
+    return rows.probabilities, rows.valid, grid
 
 
 def objects_by_setting(

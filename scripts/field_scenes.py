@@ -18,7 +18,6 @@ on the model's finer grid if it labels, and prints the scenes as a configuration
 from __future__ import annotations
 
 import argparse
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +30,6 @@ from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
 from rasterio.windows import Window
 
-from geoconvlora.inference.running import scene_rows
 from geoconvlora.inference.scene_mapper import SceneMapper
 from geoconvlora.synthetic.labels import label_fields
 from geoconvlora.training.data_config import IGNORE
@@ -93,18 +91,10 @@ def mapped(
     path: Path, model: str, tta: str
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], GeoBox]:
     """Probabilities (K, H, W), validity and the grid of the model's map of a scene."""
-    mapper = SceneMapper(
-        card=read_card(model), model=model, base=None, bands=(1, 2, 3), nodata=None, tile_size=None,
-        overlap=None, batch_size=4, blend="cosine", tta=tta, device="auto", workers=1,
-    )  # fmt: skip
-    with mapper.open(str(path)) as scene, tempfile.TemporaryDirectory() as folder:
-        task = mapper.task(scene)
-        rows = list(scene_rows(task, Path(folder), model, device="auto"))
-    return (
-        np.concatenate([r.probabilities for r in rows], axis=1),
-        np.concatenate([r.valid for r in rows]),
-        task.grid.geobox,
-    )
+    mapper = SceneMapper(read_card(model), model, bands=(1, 2, 3), tta=tta)
+    with mapper.open(str(path)) as scene:
+        rows, grid = mapper.in_memory(scene)
+    return rows.probabilities, rows.valid, grid
 
 
 def sure_fields(

@@ -8,7 +8,11 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+
+import numpy as np
+from odc.geo.geobox import GeoBox
 
 from geoconvlora.inference.blending import Blend
 from geoconvlora.inference.cluster import Cluster
@@ -16,6 +20,7 @@ from geoconvlora.inference.map_source import MapSource
 from geoconvlora.inference.map_store import MapStore, open_store
 from geoconvlora.inference.outputs import OutputPlan
 from geoconvlora.inference.progress import progress_of
+from geoconvlora.inference.rows import MapRows
 from geoconvlora.inference.settings import settings_of
 from geoconvlora.inference.task import Augmentation, MapTask
 from geoconvlora.inference.tiles import Tiling
@@ -37,16 +42,16 @@ class SceneMapper:
 
     card: ModelCard
     model: str | Path | Model
-    base: str | Path | None
-    bands: Sequence[int] | None
-    nodata: float | None
-    tile_size: int | None
-    overlap: int | None
-    batch_size: int
-    blend: Blend
-    tta: Augmentation
-    device: str
-    workers: int
+    base: str | Path | None = None
+    bands: Sequence[int] | None = None
+    nodata: float | None = None
+    tile_size: int | None = None
+    overlap: int | None = None
+    batch_size: int = 4
+    blend: Blend = "cosine"
+    tta: Augmentation = "none"
+    device: str = "auto"
+    workers: int = 1
 
     def open(self, path: str) -> Scene:
         """Open a scene with the model's bands.
@@ -158,6 +163,36 @@ class SceneMapper:
                 advance(rows.valid.shape[0])
         draft.replace(store)
         shutil.rmtree(strips)
+
+    def in_memory(self, scene: Scene) -> tuple[MapRows, GeoBox]:
+        """Return the whole map of a scene and the grid it is on, for scenes that memory holds.
+
+        Example:
+            >>> mapper = SceneMapper(read_card("fields"), "fields")  # doctest: +SKIP
+            >>> with mapper.open("scene.tif") as scene:  # doctest: +SKIP
+            ...     rows, geobox = mapper.in_memory(scene)
+
+        Raises:
+            SceneError: The scene cannot be read somewhere.
+            OutputError: The folder for temporary files is full.
+        """
+        from geoconvlora.inference.running import scene_rows
+
+        task = self.task(scene)
+        with TemporaryDirectory() as strips:
+            bands = list(
+                scene_rows(
+                    task,
+                    Path(strips),
+                    self.model,
+                    self.base,
+                    device=self.device,
+                    workers=self.workers,
+                )
+            )
+        probabilities = np.concatenate([band.probabilities for band in bands], axis=1)
+        valid = np.concatenate([band.valid for band in bands])
+        return MapRows(0, probabilities, valid), task.grid.geobox
 
     def read(self, store: Path) -> MapSource:
         """Return a finished store as a map of the model's classes."""
