@@ -12,9 +12,8 @@ Only the order of pixels decides what is done when, so heights of feeds cannot m
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from geoconvlora.vector.compiled import compiled
+from geoconvlora.vector.compiled import compiled, part_of_loops
 
 OUTSIDE = -(2**63)
 """Label beyond the raster's edge."""
@@ -44,7 +43,7 @@ STRIPE, STRIPE_ROW = 9, 10
 STATE_FIELDS = 11
 
 
-@njit(nogil=True)
+@part_of_loops("i8(i8, i8, i8, i4[:, ::1], i8[::1])")
 def _new_vertex(x, y, owner, vertices, state):  # type: ignore[no-untyped-def]
     vertex = state[FREE_VERTEX]
     if vertex >= 0:
@@ -59,7 +58,7 @@ def _new_vertex(x, y, owner, vertices, state):  # type: ignore[no-untyped-def]
     return vertex
 
 
-@njit(nogil=True)
+@part_of_loops("void(i8, i4[:, ::1], i8[::1])")
 def free_vertex(vertex, vertices, state):  # type: ignore[no-untyped-def]
     """Give a vertex back."""
     vertices[vertex, 3] = state[FREE_VERTEX]
@@ -67,7 +66,7 @@ def free_vertex(vertex, vertices, state):  # type: ignore[no-untyped-def]
     state[LIVE_VERTICES] -= 1
 
 
-@njit(nogil=True)
+@part_of_loops("i8(i8, i8, i4[:, ::1], i8[:, ::1], i8[::1])")
 def _new_node(key, edges, nodes, keys, state):  # type: ignore[no-untyped-def]
     node = state[FREE_NODE]
     if node >= 0:
@@ -84,7 +83,7 @@ def _new_node(key, edges, nodes, keys, state):  # type: ignore[no-untyped-def]
     return node
 
 
-@njit(nogil=True)
+@part_of_loops("void(i8, i8, i4[:, ::1], i8[::1])")
 def leave_node(node, slot, nodes, state):  # type: ignore[no-untyped-def]
     """Take an arc away from a node, and the node with its last one."""
     nodes[node, slot] = -1
@@ -95,18 +94,18 @@ def leave_node(node, slot, nodes, state):  # type: ignore[no-untyped-def]
         state[LIVE_NODES] -= 1
 
 
-@njit(nogil=True)
+@part_of_loops("void(i8, i8, i4[:, ::1])")
 def _link(handle, other, vertices):  # type: ignore[no-untyped-def]
     vertices[handle >> 1, 3 + (handle & 1)] = other
 
 
-@njit(nogil=True)
+@part_of_loops("i8(i8, i4[:, ::1])")
 def linked(handle, vertices):  # type: ignore[no-untyped-def]
     """What a handle is linked to."""
     return vertices[handle >> 1, 3 + (handle & 1)]
 
 
-@njit(nogil=True)
+@part_of_loops("i8(i8, i8, i4[:, ::1])")
 def _extend(handle, vertex, vertices):  # type: ignore[no-untyped-def]
     """Append a corner to an open chain; its new open handle is returned."""
     mate = linked(handle, vertices)
@@ -117,12 +116,12 @@ def _extend(handle, vertex, vertices):  # type: ignore[no-untyped-def]
     return 2 * vertex + 1
 
 
-@njit(nogil=True)
+@part_of_loops("b1(i8, i4[:, ::1])")
 def _at_node(handle, vertices):  # type: ignore[no-untyped-def]
     return vertices[handle >> 1, 2] >= 0 and handle & 1 == 0
 
 
-@njit(nogil=True)
+@part_of_loops("void(i8, i8, i8, i4[:, ::1], i8[::1])")
 def _complete(handle, left, right, chains, state):  # type: ignore[no-untyped-def]
     done = state[CHAINS]
     chains[done, 0] = handle
@@ -131,7 +130,7 @@ def _complete(handle, left, right, chains, state):  # type: ignore[no-untyped-de
     state[CHAINS] += 1
 
 
-@njit(nogil=True)
+@part_of_loops("void(i8, i8, i8, i8, i4[:, ::1], i4[:, ::1], i8[::1])")
 def _arrive(handle, vertex, left, right, vertices, chains, state):  # type: ignore[no-untyped-def]
     """End an open chain at a node's vertex."""
     mate = linked(handle, vertices)
@@ -143,7 +142,7 @@ def _arrive(handle, vertex, left, right, vertices, chains, state):  # type: igno
         _complete(mate, left, right, chains, state)
 
 
-@njit(nogil=True)
+@part_of_loops("i8(i8, i4[:, ::1])")
 def _depart(vertex, vertices):  # type: ignore[no-untyped-def]
     """Begin a chain at a node's vertex; its open handle is returned."""
     _link(2 * vertex, 2 * vertex + 1, vertices)
@@ -151,7 +150,7 @@ def _depart(vertex, vertices):  # type: ignore[no-untyped-def]
     return 2 * vertex + 1
 
 
-@njit(nogil=True)
+@part_of_loops("void(i8, i8, i8, i8, i8, i4[:, ::1], i4[:, ::1], i8[::1])")
 def _merge(above, before, vertex, left, right, vertices, chains, state):  # type: ignore[no-untyped-def]
     """Join two open chains, or the ends of one, at a corner below and right of a pixel."""
     mate_above = linked(above, vertices)
@@ -169,7 +168,7 @@ def _merge(above, before, vertex, left, right, vertices, chains, state):  # type
         _complete(mate_above, left, right, chains, state)
 
 
-@njit(nogil=True)
+@part_of_loops("i8(i8, i4[::1])")
 def root(component, parent):  # type: ignore[no-untyped-def]
     """The least component that this one is joined to."""
     while parent[component] != component:
@@ -178,7 +177,7 @@ def root(component, parent):  # type: ignore[no-untyped-def]
     return component
 
 
-@njit(nogil=True)
+@part_of_loops("i8(i8, i8, i4[::1], i8[::1], i8[::1], f8[::1], f8[::1])")
 def _union(one, other, parent, pixels, filled, weight, least):  # type: ignore[no-untyped-def]
     one, other = root(one, parent), root(other, parent)
     if one == other:

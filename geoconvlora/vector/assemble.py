@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from geoconvlora.vector.compiled import compiled
+from geoconvlora.vector.compiled import compiled, part_of_loops
 from geoconvlora.vector.settle import COUNT, END, FIRST, START
-from geoconvlora.vector.smooth import put_corner
+from geoconvlora.vector.smooth import place_of, put_corner
 
 
-@njit(nogil=True)
+@part_of_loops("i8(i8, i4[:, ::1])")
 def _left_of(outgoing, sides):  # type: ignore[no-untyped-def]
     """What lies on the left of the arc that leaves a node (arc * 2 + end), walking away."""
     return sides[outgoing >> 1, outgoing & 1]
 
 
-@njit(nogil=True)
+@part_of_loops("b1(i8, i4[:, ::1])")
 def _is_edge(outgoing, sides):  # type: ignore[no-untyped-def]
     """Whether there is an arc, and it parts two regions."""
     return outgoing >= 0 and sides[outgoing >> 1, 0] != sides[outgoing >> 1, 1]
 
 
-@njit(nogil=True)
+@part_of_loops("i8(i8, i4[:, ::1], i4[:, ::1], i4[:, ::1])")
 def _next(half, arcs, nodes, sides):  # type: ignore[no-untyped-def]
     """The half-arc that goes on with the same region on the left.
 
@@ -105,23 +104,14 @@ def assemble(  # type: ignore[no-untyped-def]
                 start, length = arcs[half >> 1, FIRST], arcs[half >> 1, COUNT]
                 for step in range(length - 1):
                     point = start + step if half & 1 == 0 else start + length - 1 - step
-                    x, y = min(float(points[point, 0]), end_x), min(float(points[point, 1]), end_y)
+                    x, y = place_of(point, points, end_x, end_y)
                     if cuts[point] > 0:
                         before = point - 1 if point > start else start + length - 2
                         after = point + 1 if point < start + length - 1 else start + 1
-                        at = put_corner(
-                            min(float(points[before, 0]), end_x),
-                            min(float(points[before, 1]), end_y),
-                            x,
-                            y,
-                            min(float(points[after, 0]), end_x),
-                            min(float(points[after, 1]), end_y),
-                            reach,
-                            cuts[point],
-                            half & 1 == 1,
-                            xy,
-                            at,
-                        )
+                        ax, ay = place_of(before, points, end_x, end_y)
+                        bx, by = place_of(after, points, end_x, end_y)
+                        backwards = half & 1 == 1
+                        at = put_corner(ax, ay, x, y, bx, by, reach, cuts[point], backwards, xy, at)
                         continue
                     xy[at, 0], xy[at, 1] = x, y
                     at += 1
@@ -144,7 +134,7 @@ def assemble(  # type: ignore[no-untyped-def]
     return ring
 
 
-@njit(nogil=True)
+@part_of_loops("void(i8, i8, f8[:, ::1], i8[::1])")
 def _put_first(first, shell, xy, rings):  # type: ignore[no-untyped-def]
     """Move a ring before the others of its polygon."""
     begin, start, end = rings[first], rings[shell], rings[shell + 1]
@@ -156,7 +146,7 @@ def _put_first(first, shell, xy, rings):  # type: ignore[no-untyped-def]
         rings[ring] = rings[ring - 1] + end - start
 
 
-@njit(nogil=True)
+@part_of_loops("void(f8[:, ::1], i8, i8)")
 def _reverse(xy, begin, end):  # type: ignore[no-untyped-def]
     low, high = begin, end - 1
     while low < high:

@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
-from geoconvlora.vector.compiled import compiled
+from geoconvlora.vector.compiled import compiled, part_of_loops
 from geoconvlora.vector.queues import longer
 
 Bytes = NDArray[np.uint8]
@@ -127,7 +127,7 @@ def _flooded(
     return labels[middle]
 
 
-@compiled("uint32(uint32, uint8)")
+@part_of_loops("uint32(uint32, uint8)")
 def _onwards(cost: np.uint32, height: np.uint8) -> np.uint32:
     """Cost of a path that goes on to a pixel: highest, so many of it, before it, lower behind.
 
@@ -142,7 +142,7 @@ def _onwards(cost: np.uint32, height: np.uint8) -> np.uint32:
     return np.uint32(cost if cost & 255 == 255 else cost + 1)
 
 
-@compiled("void(int64[:, ::1], int64, int32[::1], int64)")
+@part_of_loops("void(int64[:, ::1], int64, int32[::1], int64)")
 def _push(queues: Pixels, queue: int, after: Numbers, at: int) -> None:
     """Append a pixel to a queue, which is a chain of pixels from its first to its last."""
     after[at] = -1
@@ -151,6 +151,12 @@ def _push(queues: Pixels, queue: int, after: Numbers, at: int) -> None:
     else:
         after[queues[queue, 1]] = at
     queues[queue, 1] = at
+
+
+@part_of_loops("void(int64[:, ::1], int64, int64)")
+def _replace(queues: Pixels, queue: int, other: int) -> None:
+    """Give a queue the pixels of another one."""
+    queues[queue, 0], queues[queue, 1] = queues[other, 0], queues[other, 1]
 
 
 @compiled("void(uint8[::1], int32[::1], uint32[::1], uint8[::1], int64)")
@@ -177,11 +183,11 @@ def _spread(ground: Bytes, labels: Numbers, cost: Costs, links: Bytes, stride: i
                 _push(queues, 256 + ground[at], after, at)
                 break
     for level in range(256):
-        queues[now] = queues[256 + level]
+        _replace(queues, now, 256 + level)
         rises = queues[level, 0] >= 0
         while queues[now, 0] >= 0 or rises:
             while queues[now, 0] >= 0:
-                queues[group] = -1
+                queues[group, 0] = -1
                 before = (cost[queues[now, 0]] >> 8) & 255
                 while queues[now, 0] >= 0 and (cost[queues[now, 0]] >> 8) & 255 == before:
                     at = queues[now, 0]
@@ -205,13 +211,13 @@ def _spread(ground: Bytes, labels: Numbers, cost: Costs, links: Bytes, stride: i
             if rises:
                 # Seeds of this level have passed on "before" = level, which comes last.
                 rises = False
-                queues[now] = queues[level]
+                _replace(queues, now, level)
                 if queues[coming, 0] >= 0:
                     after[queues[now, 1]] = queues[coming, 0]
                     queues[now, 1] = queues[coming, 1]
             else:
-                queues[now] = queues[coming]
-            queues[coming] = -1
+                _replace(queues, now, coming)
+            queues[coming, 0] = -1
 
 
 @compiled("void(uint8[::1], uint8[::1], int32[::1], uint32[::1], int64, int64)")

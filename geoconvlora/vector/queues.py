@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from geoconvlora.vector.compiled import compiled
+from geoconvlora.vector.compiled import part_of_loops
 
 
-@compiled("int64[::1](int64[::1])")
+@part_of_loops("int64[::1](int64[::1])")
 def longer(queue: NDArray[np.int64]) -> NDArray[np.int64]:
     """Copy a queue's pixels to one of twice the room."""
     grown = np.empty(2 * len(queue), np.int64)
-    grown[: len(queue)] = queue
+    for place in range(len(queue)):
+        grown[place] = queue[place]
     return grown

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from geoconvlora.vector.arcs import CHAINS, STRIPE, STRIPE_ROW, free_vertex, leave_node, linked
-from geoconvlora.vector.compiled import compiled
+from geoconvlora.vector.compiled import compiled, part_of_loops
 from geoconvlora.vector.simplify import simplify
-from geoconvlora.vector.smooth import cut_of
+from geoconvlora.vector.smooth import cut_of, place_of
 
 # An arc: its first vertex, the number of its vertices (a ring's last is its first), components on
 # its left and right, where it starts and ends (node * 4 + slot, or -1), its lattice length, and
@@ -17,7 +16,7 @@ ARC_FIELDS = 8
 FIRST, COUNT, LEFT_PART, RIGHT_PART, START, END, LENGTH, ADOPTED = range(ARC_FIELDS)
 
 
-@njit(nogil=True)
+@part_of_loops("b1(i8, i8, i4[:, ::1], i8[:, ::1])")
 def _is_twin(start, end, nodes, keys):  # type: ignore[no-untyped-def]
     """Whether an earlier arc joins the same two nodes."""
     node, slot = start >> 2, start & 3
@@ -25,14 +24,6 @@ def _is_twin(start, end, nodes, keys):  # type: ignore[no-untyped-def]
         if other != slot and keys[node, 1 + other] == keys[end >> 2, 0]:
             return True
     return False
-
-
-@njit(nogil=True)
-def _doubled(values):  # type: ignore[no-untyped-def]
-    grown = np.empty(2 * len(values), values.dtype)
-    for at in range(len(values)):
-        grown[at] = values[at]
-    return grown
 
 
 @compiled(
@@ -80,8 +71,9 @@ def settle(  # type: ignore[no-untyped-def]
         Number of arcs.
     """
     stripe, first = state[STRIPE], state[STRIPE_ROW]
-    room = 1024
-    x, y = np.empty(room), np.empty(room)
+    # No chain has more vertices than the pool. Memory that is not written to takes no room.
+    room = len(vertices)
+    x, y = np.empty(room, np.float64), np.empty(room, np.float64)
     behind, ahead = np.empty(room, np.int64), np.empty(room, np.int64)
     order, heap = np.empty(room, np.int64), np.empty(3 * room, np.int64)
     # Arcs that are straight can give no vertex, so they come first among twins.
@@ -102,11 +94,6 @@ def settle(  # type: ignore[no-untyped-def]
         origin, number, length = handle >> 1, 0, 0
         while True:
             vertex = handle >> 1
-            if number == room:
-                room *= 2
-                x, y = _doubled(x), _doubled(y)
-                behind, ahead = np.empty(room, np.int64), np.empty(room, np.int64)
-                order, heap = np.empty(room, np.int64), np.empty(3 * room, np.int64)
             x[number] = vertices[vertex, 0]
             y[number] = vertices[vertex, 1]
             if number > 0:
@@ -175,17 +162,15 @@ def settle(  # type: ignore[no-untyped-def]
     return count
 
 
-@njit(nogil=True)
+@part_of_loops("void(i4[:, ::1], u1[::1], i8, i8, b1, f8, u8[:, ::1], i8, f8, f8)")
 def _cut_corners(points, cuts, begin, end, ring, reach, live, first, end_x, end_y):  # type: ignore[no-untyped-def]
     """Decide how the corners of an arc are rounded; ends at nodes stay."""
     for point in range(begin if ring else begin + 1, end - 1):
         before = point - 1 if point > begin else end - 2
-        cuts[point] = cut_of(
-            min(float(points[before, 0]), end_x), min(float(points[before, 1]), end_y),
-            min(float(points[point, 0]), end_x), min(float(points[point, 1]), end_y),
-            min(float(points[point + 1, 0]), end_x), min(float(points[point + 1, 1]), end_y),
-            reach, live, first, end_x, end_y,
-        )  # fmt: skip
+        ax, ay = place_of(before, points, end_x, end_y)
+        x, y = place_of(point, points, end_x, end_y)
+        bx, by = place_of(point + 1, points, end_x, end_y)
+        cuts[point] = cut_of(ax, ay, x, y, bx, by, reach, live, first, end_x, end_y)
     if ring:
         cuts[end - 1] = cuts[begin]
 

@@ -11,20 +11,21 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from geoconvlora.vector.compiled import part_of_loops
 
 _NONE = -1
 _PLACE_BITS = 32
 _LARGEST = 1 << 30
 
 
-@njit(nogil=True)
+@part_of_loops("f8(f8, f8, f8, f8, f8, f8)")
 def side(ax, ay, bx, by, px, py):  # type: ignore[no-untyped-def]
     """Twice the area of the triangle a, b, p; its sign tells on which side of a-b p lies."""
     return (bx - ax) * (py - ay) - (by - ay) * (px - ax)
 
 
-@njit(nogil=True)
+@part_of_loops("UniTuple(f8, 2)(f8, f8, f8, f8, f8, f8, f8)")
 def _widen(y, ax, ay, bx, by, low, high):  # type: ignore[no-untyped-def]
     """Widen an interval by where the edge from a to b passes the height y."""
     if min(ay, by) <= y <= max(ay, by):
@@ -35,7 +36,7 @@ def _widen(y, ax, ay, bx, by, low, high):  # type: ignore[no-untyped-def]
     return low, high
 
 
-@njit(nogil=True)
+@part_of_loops("b1(f8, f8, f8, f8, f8, f8, u8[:, ::1], i8, f8, f8, f8)")
 def is_free(ax, ay, bx, by, cx, cy, live, first, end_x, end_y, margin):  # type: ignore[no-untyped-def]
     """Whether no live vertex but a, b and c lies in their triangle, on its edges or that near."""
     for row in range(int(min(ay, by, cy)), math.ceil(max(ay, by, cy)) + 1):
@@ -68,7 +69,7 @@ def is_free(ax, ay, bx, by, cx, cy, live, first, end_x, end_y, margin):  # type:
     return True
 
 
-@njit(nogil=True)
+@part_of_loops("i8(i8, i8[::1], i8)")
 def _push(key, heap, size):  # type: ignore[no-untyped-def]
     at = size
     while at > 0 and heap[(at - 1) >> 1] > key:
@@ -78,7 +79,7 @@ def _push(key, heap, size):  # type: ignore[no-untyped-def]
     return size + 1
 
 
-@njit(nogil=True)
+@part_of_loops("i8(i8[::1], i8)")
 def _pop(heap, size):  # type: ignore[no-untyped-def]
     """Remove the least key; the new size is returned."""
     size -= 1
@@ -98,7 +99,7 @@ def _pop(heap, size):  # type: ignore[no-untyped-def]
     return size
 
 
-@njit(nogil=True)
+@part_of_loops("i8(i8, f8[::1], f8[::1], i8[::1], i8[::1], f8)")
 def _key(at, x, y, behind, ahead, limit):  # type: ignore[no-untyped-def]
     """Sort key of a vertex: the area of its triangle, then its place on the arc; or none."""
     one, other = behind[at], ahead[at]
@@ -111,7 +112,10 @@ def _key(at, x, y, behind, ahead, limit):  # type: ignore[no-untyped-def]
     return (whole << _PLACE_BITS) | at
 
 
-@njit(nogil=True)
+@part_of_loops(
+    "i8(f8[::1], f8[::1], i8, b1, i8, f8, u8[:, ::1], i8, f8, f8,"
+    "i8[::1], i8[::1], i8[::1], i8[::1])"
+)
 def simplify(  # type: ignore[no-untyped-def]
     x, y, count, ring, least, limit, live, first, end_x, end_y, behind, ahead, keys, heap
 ):

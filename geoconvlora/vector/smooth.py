@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
+from geoconvlora.vector.compiled import part_of_loops
 from geoconvlora.vector.simplify import is_free, side
 
 CORNER_POINTS = 4
@@ -27,14 +26,20 @@ _TRIES = 3
 _MARGIN = 1e-9
 
 
-@njit(nogil=True)
+@part_of_loops("UniTuple(f8, 2)(i8, i4[:, ::1], f8, f8)")
+def place_of(point, points, end_x, end_y):  # type: ignore[no-untyped-def]
+    """Column and row of a vertex, where the last ones may be only partly there."""
+    return min(float(points[point, 0]), end_x), min(float(points[point, 1]), end_y)
+
+
+@part_of_loops("UniTuple(f8, 2)(f8, f8, f8, f8, f8)")
 def _toward(x, y, to_x, to_y, length):  # type: ignore[no-untyped-def]
     """So far from a corner along its edge, but less than half of it."""
     share = min(_SHARE, length / math.hypot(to_x - x, to_y - y))
     return x + share * (to_x - x), y + share * (to_y - y)
 
 
-@njit(nogil=True)
+@part_of_loops("i8(f8, f8, f8, f8, f8, f8, f8, u8[:, ::1], i8, f8, f8)")
 def cut_of(ax, ay, x, y, bx, by, reach, live, first, end_x, end_y):  # type: ignore[no-untyped-def]
     """How a corner may be rounded: 1 over ``reach``, 2 over half of it, 3 a quarter, 0 never."""
     if abs(side(ax, ay, x, y, bx, by)) <= _MARGIN:
@@ -48,7 +53,7 @@ def cut_of(ax, ay, x, y, bx, by, reach, live, first, end_x, end_y):  # type: ign
     return 0
 
 
-@njit(nogil=True)
+@part_of_loops("i8(f8, f8, f8, f8, f8, f8, f8, i8, b1, f8[:, ::1], i8)")
 def put_corner(ax, ay, x, y, bx, by, reach, cut, backwards, xy, at):  # type: ignore[no-untyped-def]
     """Write a rounded corner's points; a and b are in the arc's own order, whichever way it goes.
 

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import numba.core.caching
 import pytest
+from numba import types
 
-from geoconvlora.vector.compiled import compiled
+from geoconvlora.vector.compiled import compiled, part_of_loops
 
 ROOT = Path(__file__).parents[2]
 
 HELPER = """
-from numba import njit
+from geoconvlora.vector.compiled import part_of_loops
 
-@njit(nogil=True)
+@part_of_loops("int64(int64)")
 def step(number):
     return number + {step}
 """
@@ -38,14 +39,14 @@ import numpy as np
 
 import geoconvlora.vector
 from geoconvlora.vector.compiled import CompiledLoop
-from geoconvlora.vector.queues import longer
+from geoconvlora.vector.minima import basins
 
 for source in Path(geoconvlora.vector.__file__).parent.glob("[a-z]*.py"):
     for loop in list(vars(import_module(f"geoconvlora.vector.{source.stem}")).values()):
         if isinstance(loop, CompiledLoop):
             loop.machine_code
-grown = longer(np.arange(3))
-print(grown[:3].tolist(), "numba.np.linalg" in sys.modules)
+lowest = basins(np.array([[9, 1, 60]], np.uint8), 10)
+print(lowest.tolist(), "numba.np.linalg" in sys.modules)
 """
 
 
@@ -60,6 +61,17 @@ def test_a_loop_can_call_another():
     double = compiled("int64(int64)")(lambda number: 2 * number)
     fourfold = compiled("int64(int64)")(lambda number: double(double(number)))
     assert fourfold(3) == 12
+
+
+def test_a_part_of_loops_is_compiled_once_whatever_it_is_given():
+    twice = part_of_loops("int64(int64)")(lambda number: 2 * number)
+    loop = compiled("int64(int32, int64)")(lambda one, other: twice(one) + twice(other) + twice(7))
+    assert loop(1, 2) == 20
+    assert list(twice.machine_code.overloads) == [(types.int64,)]
+
+
+def test_from_python_a_part_of_loops_is_the_plain_function():
+    assert part_of_loops("int64(int64)")(lambda number: 2 * number)(4.5) == 9.0
 
 
 def test_without_a_folder_for_the_cache_loops_are_compiled_all_the_same(monkeypatch):
@@ -98,4 +110,4 @@ def test_kept_loops_are_ready_in_a_new_process_without_all_that_numba_compiles_w
         done = subprocess.run(
             [sys.executable, "-c", EVERY_LOOP], capture_output=True, text=True, check=True
         )
-    assert (done.stdout, done.stderr) == ("[0, 1, 2] False\n", "")
+    assert (done.stdout, done.stderr) == ("[[True, True, False]] False\n", "")
