@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 #: Leaves of a piece. Rows come from the top of a map to its bottom, so a piece is a band of it.
-_PIECE_LEAVES = 1280
+_PIECE_LEAVES = 640
 _ROOT = 1
 _HEAD_BYTES = 4
 _CELL = np.dtype([("id", ">i8"), ("box", ">f4", 4)])

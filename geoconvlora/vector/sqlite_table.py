@@ -52,6 +52,7 @@ class PageFile:
         self._lock_page = _LOCK_BYTE // self.page_bytes + 1
         self._next = path.stat().st_size // self.page_bytes + 1
         self._changes = int.from_bytes(header[24:28], "big") + 1
+        self._empty = np.empty((0, self.page_bytes), np.uint8)
 
     def __enter__(self) -> Self:
         return self
@@ -68,6 +69,12 @@ class PageFile:
                 self._write_at(28, (self._next - 1).to_bytes(4, "big"))
                 # The number of pages counts only if it is of the last change.
                 self._write_at(92, self._changes.to_bytes(4, "big"))
+
+    def empty(self, count: int) -> _Pages:
+        """As many pages of zeros, or more, to be left so: memory that is new costs time."""
+        if len(self._empty) < count:
+            self._empty = np.zeros((count, self.page_bytes), np.uint8)
+        return self._empty
 
     def numbers(self, count: int) -> _Numbers:
         """Numbers of the pages that are appended next."""
@@ -110,7 +117,6 @@ class TableWriter:
         self._root = root
         # The first leaf is all of the table if there is no other, and then belongs in its page.
         self._first_leaf: _Pages | None = None
-        self._room = np.empty((0, pages.page_bytes), np.uint8)
         self._leaves: list[_Numbers] = []
 
     def append(self, keys: _Numbers, columns: Sequence[pa.Array | None]) -> None:
@@ -127,7 +133,7 @@ class TableWriter:
         most = records.most_bytes() + _LEAF_CELL_BYTES * len(keys)
         # Two leaves that follow each other are together more than one would hold, and so are the
         # two pages or more of a row that has pages of its own.
-        pages = self._empty_pages(4 * (most // (usable - 35) + 1))
+        pages = self._pages.empty(4 * (most // (usable - 35) + 1))
         numbers = self._pages.numbers(len(pages))
         first = self._first_leaf is None
         if first:
@@ -142,12 +148,6 @@ class TableWriter:
         self._pages.append(pages[int(first) : used])
         self._leaves.append(leaves[:count].copy())
         pages[:used] = 0
-
-    def _empty_pages(self, count: int) -> _Pages:
-        """Pages of zeros, to be left so; kept, because memory that is new costs time."""
-        if len(self._room) < count:
-            self._room = np.zeros((count, self._pages.page_bytes), np.uint8)
-        return self._room
 
     def finish(self) -> None:
         """Write what is above the leaves."""
