@@ -20,7 +20,8 @@ from geoconvlora.vector.geopackage_geometry import envelopes_of, to_blobs
 from geoconvlora.vector.packed_rtree import PackedRtree
 from geoconvlora.vector.schema import BBOX, GEOMETRY
 from geoconvlora.vector.sink_thread import ThreadSink
-from geoconvlora.vector.sqlite_table import PageFile, TableWriter
+from geoconvlora.vector.sqlite_pages import PageFile
+from geoconvlora.vector.sqlite_table import TableWriter
 
 
 class GeoPackageSink(ThreadSink):

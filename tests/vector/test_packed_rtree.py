@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from geoconvlora.vector.packed_rtree import PackedRtree
-from geoconvlora.vector.sqlite_table import PageFile, TableWriter
+from geoconvlora.vector.sqlite_pages import PageFile
+from geoconvlora.vector.sqlite_table import TableWriter
 
 PARTS = ("node", "rowid", "parent")
 

@@ -10,7 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from geoconvlora.vector.sqlite_table import PageFile, TableWriter
+from geoconvlora.vector.sqlite_pages import PageFile
+from geoconvlora.vector.sqlite_table import TableWriter
 
 NUMBERS = [0, 1, -1, *(s * 2**b + d for b in (7, 15, 23, 31, 47) for s in (1, -1) for d in (-1, 0))]
 WHOLE = [*NUMBERS, 2**63 - 1, -(2**63)]
