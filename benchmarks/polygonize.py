@@ -153,34 +153,37 @@ def engine(raster: Path, out: Path) -> None:
 
 def write_stream(blocks: Iterator[np.ndarray], width: int, out: Path) -> None:
     import pyarrow as pa
-    import pyogrio
 
+    from geoconvlora.vector.geopackage_sink import GeoPackageSink
     from geoconvlora.vector.regions import RegionTracer
+    from geoconvlora.vector.schema import BBOX, BBOX_TYPE, GEOMETRY, boxes
 
-    geometry = pa.field("geom", pa.large_binary(), metadata={"ARROW:extension:name": "ogc.wkb"})
-    schema = pa.schema([pa.field("id", pa.int64()), pa.field("class_id", pa.int64()), geometry])
+    fields = [("id", pa.int64()), ("class_id", pa.int64()), (GEOMETRY, pa.binary())]
+    schema = pa.schema([*fields, (BBOX, BBOX_TYPE)])
     tracer = RegionTracer(width, simplify_px=1.0)
+    sink = GeoPackageSink(out, schema, "polygons", geometry_type="Polygon", crs=CRS)
 
     def regions() -> Iterator:
         for block in blocks:
             yield tracer.feed(block)
         yield tracer.finish()
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        count = 0
-        for done in regions():
-            if not len(done):
-                continue
-            wkb, offsets = done.polygons.moved(PLACE).to_wkb()
-            buffers = [None, pa.py_buffer(offsets), pa.py_buffer(wkb)]
-            shapes = pa.Array.from_buffers(pa.large_binary(), len(done), buffers)
-            ids = pa.array(np.arange(count, count + len(done)))
-            count += len(done)
-            yield pa.record_batch([ids, pa.array(done.labels), shapes], schema=schema)
-
-    stream = pa.RecordBatchReader.from_batches(schema, batches())
-    options = {"layer": "polygons", "driver": "GPKG", "geometry_type": "Polygon", "crs": CRS}
-    pyogrio.write_arrow(stream, out, geometry_name="geom", SPATIAL_INDEX="YES", **options)
+    count = 0
+    for done in regions():
+        if not len(done):
+            continue
+        polygons = done.polygons.moved(PLACE)
+        wkb, offsets = polygons.to_wkb()
+        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(wkb)]
+        shapes = pa.Array.from_buffers(pa.large_binary(), len(done), buffers).cast(pa.binary())
+        ids = pa.array(np.arange(count, count + len(done)))
+        count += len(done)
+        bounds = boxes(polygons.bounds(done.members))
+        columns = [ids, pa.array(done.labels), shapes, bounds]
+        batch = pa.RecordBatch.from_arrays(columns, schema=schema)
+        for first in range(0, len(batch), sink.batch_rows):
+            sink.write(batch.slice(first, sink.batch_rows))
+    sink.close()
 
 
 def polygonize(raster: Path, out: Path) -> None:

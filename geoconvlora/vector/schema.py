@@ -79,7 +79,7 @@ def to_table(frame: gpd.GeoDataFrame) -> pa.Table:
     columns = [
         pa.array(frame[name], _ARROW[kind], from_pandas=True) for name, kind in kinds.items()
     ]
-    wkb = pa.array(shapely.to_wkb(polygons), pa.binary())
+    wkb = pa.array(shapely.to_wkb(polygons, output_dimension=2), pa.binary())
     schema = schema_of(neighbours=NEIGHBOURS in kinds)
     return pa.Table.from_arrays([*columns, wkb, boxes(shapely.bounds(polygons))], schema=schema)
 

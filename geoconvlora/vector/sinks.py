@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from queue import Empty, Full, Queue
-from threading import Thread, main_thread
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -17,9 +15,7 @@ import pyogrio
 import pyproj
 
 from geoconvlora.vector.schema import BBOX, BBOX_TYPE, GEOMETRY
-
-_BATCHES_WAITING = 3
-_LOOK_S = 0.1
+from geoconvlora.vector.sink_thread import ThreadSink
 
 
 class Sink(Protocol):
@@ -41,7 +37,7 @@ class Sink(Protocol):
         """Stop; the file is of no use."""
 
 
-class GdalSink:
+class GdalSink(ThreadSink):
     """A layer that GDAL writes in one go, in a thread of its own, while batches are being made.
 
     One go matters: only then is the spatial index built at once, when all is there.
@@ -54,75 +50,20 @@ class GdalSink:
             the layer.
     """
 
-    # Few, as several wait; the same rows are written whatever it is.
-    batch_rows: ClassVar[int] = 4096
-
     def __init__(self, path: Path, schema: pa.Schema, driver: str, **settings: Any) -> None:
-        self._queue: Queue[pa.RecordBatch | None] = Queue(_BATCHES_WAITING)
-        self._stopped = False
-        self._failure: Exception | None = None
-        kept = [field for field in schema if field.name != BBOX]
-        self._names = [field.name for field in kept]
-        self._thread = Thread(target=self._run, args=(path, pa.schema(kept), driver, settings))
-        self._thread.start()
+        kept = pa.schema([field for field in schema if field.name != BBOX])
 
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Hand a batch over, once there is room for it.
-
-        Raises:
-            Exception: What GDAL's thread ended with.
-        """
-        self._put(batch.select(self._names))
-
-    def close(self) -> None:
-        """Wait until the file is complete.
-
-        Raises:
-            Exception: What GDAL's thread ended with.
-        """
-        self._put(None)
-        self._thread.join()
-        if self._failure is not None:
-            raise self._failure
-
-    def abort(self) -> None:
-        """Let the thread end."""
-        self._stopped = True
-        self._thread.join()
-
-    def _put(self, batch: pa.RecordBatch | None) -> None:
-        while self._thread.is_alive():
-            try:
-                self._queue.put(batch, timeout=_LOOK_S)
-            except Full:
-                continue
-            return
-        if self._failure is not None:
-            raise self._failure
-
-    def _batches(self) -> Iterator[pa.RecordBatch]:
-        # A sink that an interrupt has cut off from its writer ends with the process: Python waits
-        # for the thread, and breaks down where a thread that it does not wait for calls it then.
-        while not self._stopped and main_thread().is_alive():
-            try:
-                batch = self._queue.get(timeout=_LOOK_S)
-            except Empty:
-                continue
-            if batch is None:
-                return
-            yield batch
-
-    def _run(self, path: Path, schema: pa.Schema, driver: str, settings: dict[str, Any]) -> None:
-        try:
+        def consume(batches: Iterator[pa.RecordBatch]) -> None:
+            stream = (batch.select(kept.names) for batch in batches)
             pyogrio.write_arrow(
-                pa.RecordBatchReader.from_batches(schema, self._batches()),
+                pa.RecordBatchReader.from_batches(kept, stream),
                 path,
                 driver=driver,
                 geometry_name=GEOMETRY,
                 **settings,
             )
-        except Exception as failure:
-            self._failure = failure
+
+        super().__init__(consume)
 
 
 class ParquetSink:

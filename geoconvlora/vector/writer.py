@@ -22,6 +22,7 @@ from geoconvlora.naming import check_name_length
 from geoconvlora.scenes.environment import vector_environment
 from geoconvlora.vector import fiboa as field_boundaries
 from geoconvlora.vector.geopackage import copy_of, find_layer
+from geoconvlora.vector.geopackage_sink import GeoPackageSink
 from geoconvlora.vector.schema import BBOX, GEOMETRY, schema_of, to_table
 from geoconvlora.vector.sinks import GdalSink, ParquetSink, Sink
 from geoconvlora.vector.styles import MAX_STYLED, add_default_style, qml
@@ -199,23 +200,25 @@ class PolygonWriter:
                 self._draft, self._schema, self._crs, self._metadata, self._geometry_type
             )
         settings: dict[str, object] = {
-            "layer": self.layer,
             "crs": self._crs.to_wkt(),
             "geometry_type": self._geometry_type,
         }
-        if self._suffix in (".geojson", ".fgb"):
-            settings["DESCRIPTION"] = json.dumps(self._metadata)
+        if self._suffix == ".gpkg":
+            return self._opened_geopackage(settings)
+        settings |= {"layer": self.layer, "DESCRIPTION": json.dumps(self._metadata)}
         if self._suffix == ".geojson":
             return GdalSink(self._draft, self._schema, "GeoJSON", **settings, RFC7946="YES")
-        settings["SPATIAL_INDEX"] = "YES"
-        if self._suffix == ".fgb":
-            return GdalSink(self._draft, self._schema, "FlatGeobuf", **settings)
-        if self._into:
-            copy_of(self.path, self._draft)
-            if self._keep_rows and self._continues():
-                del settings["SPATIAL_INDEX"]
-                return GdalSink(self._draft, self._schema, "GPKG", **settings, append=True)
-        settings["layer_metadata"] = self._metadata
+        return GdalSink(self._draft, self._schema, "FlatGeobuf", **settings, SPATIAL_INDEX="YES")
+
+    def _opened_geopackage(self, settings: dict[str, object]) -> Sink:
+        if not self._into:
+            settings["layer_metadata"] = self._metadata
+            return GeoPackageSink(self._draft, self._schema, self.layer, **settings)
+        copy_of(self.path, self._draft)
+        settings["layer"] = self.layer
+        if self._keep_rows and self._continues():
+            return GdalSink(self._draft, self._schema, "GPKG", **settings, append=True)
+        settings |= {"layer_metadata": self._metadata, "SPATIAL_INDEX": "YES"}
         return GdalSink(self._draft, self._schema, "GPKG", **settings)
 
     def _continues(self) -> bool:
