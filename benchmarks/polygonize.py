@@ -154,6 +154,7 @@ def engine(raster: Path, out: Path) -> None:
 def write_stream(blocks: Iterator[np.ndarray], width: int, out: Path) -> None:
     import pyarrow as pa
 
+    from geoconvlora.ahead import ahead
     from geoconvlora.vector.geopackage_sink import GeoPackageSink
     from geoconvlora.vector.regions import RegionTracer
     from geoconvlora.vector.schema import BBOX, BBOX_TYPE, GEOMETRY, boxes
@@ -169,7 +170,7 @@ def write_stream(blocks: Iterator[np.ndarray], width: int, out: Path) -> None:
         yield tracer.finish()
 
     count = 0
-    for done in regions():
+    for done in ahead(regions(), depth=1):
         if not len(done):
             continue
         polygons = done.polygons.moved(PLACE)

@@ -76,7 +76,7 @@ def flood(
     Example:
         >>> heights = np.array([[0, 3, 1, 0]], np.uint8)
         >>> flood(heights, np.array([[7, 0, 0, 9]], np.int32), heights < 9, 10).tolist()
-        [[7, 9, 9, 9]]
+        [[7, 7, 9, 9]]
     """
     if not 1 <= reach <= MAX_REACH:
         raise ValueError(f"reach {reach} is not within 1 and {MAX_REACH}")

@@ -12,6 +12,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from geoconvlora.vector.compiled import compiled
+from geoconvlora.vector.copying import put_bytes
 
 Polygons = NDArray[np.object_]
 """A one-dimensional array of ``shapely.Polygon``."""
@@ -168,9 +169,9 @@ def write_wkb(xy, rings, parts, written):  # type: ignore[no-untyped-def]
             for byte in range(4):
                 written[at + byte] = (count >> (8 * byte)) & 255
             at += 4
-            for byte in range(16 * rings[ring], 16 * rings[ring + 1]):
-                written[at] = xy[byte]
-                at += 1
+            size = 16 * count
+            put_bytes(written[at : at + size], xy[16 * rings[ring] : 16 * rings[ring] + size])
+            at += size
 
 
 def joined(offsets: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:

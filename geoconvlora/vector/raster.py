@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pydantic import BaseModel, ConfigDict
 
+from geoconvlora.ahead import ahead
 from geoconvlora.errors import BandError, ConfigError
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.vector.classes import BACKGROUND, wanted_ids
@@ -232,13 +233,28 @@ class _RasterPolygons:
         self.colors = {} if instances else labels.colors
         self.counts: Counter[str] = Counter()
         self.area_m2 = 0.0
+        self._any_valid = False
 
     def tables(self) -> Iterator[pa.Table]:
-        """Read the raster from top to bottom; yield polygons as they are complete."""
-        any_valid = False
+        """Read the raster from top to bottom; yield polygons as they are complete.
+
+        The raster is traced in another thread, ahead of what is measured and written here.
+        """
+        with closing(ahead(self._regions(), depth=1)) as traced:
+            for done in traced:
+                if len(done):
+                    yield self._described(done)
+        if not self._any_valid:
+            warnings.warn(
+                f"{self._labels.where} has no valid pixel: there are no polygons",
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def _regions(self) -> Iterator[Regions]:
         for start, stop in _blocks(self._labels):
             labels = self._labels.rows(start, stop)
-            any_valid |= bool((labels != NOTHING).any())
+            self._any_valid |= bool((labels != NOTHING).any())
             weights = None
             if self._labels.has_chance:
                 chance = self._labels.chance(start, stop)
@@ -246,18 +262,10 @@ class _RasterPolygons:
             labels[~self._wanted(labels)] = NOTHING
             if self._gaps is not None:
                 labels, weights = self._gaps.feed(labels, weights)
-            done = self._tracer.feed(labels, weights)
-            if len(done):
-                yield self._described(done)
+            yield self._tracer.feed(labels, weights)
         if self._gaps is not None:
-            yield self._described(self._tracer.feed(*self._gaps.finish()))
-        yield self._described(self._tracer.finish())
-        if not any_valid:
-            warnings.warn(
-                f"{self._labels.where} has no valid pixel: there are no polygons",
-                UserWarning,
-                stacklevel=3,
-            )
+            yield self._tracer.feed(*self._gaps.finish())
+        yield self._tracer.finish()
 
     def _described(self, regions: Regions) -> pa.Table:
         class_id = _OBJECT_CLASS if self._instances else None

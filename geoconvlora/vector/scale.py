@@ -55,8 +55,10 @@ class Scale:
             rings: ``(R + 1,)`` first vertex of each ring.
             parts: ``(n + 1,)`` first ring of each polygon, which is its outer one.
         """
-        first = np.floor(xy.min(axis=0) / CELL_PX).astype(np.int64)
-        last = np.floor(xy.max(axis=0) / CELL_PX).astype(np.int64) + 1
+        # One axis at a time: of both numpy takes many times longer.
+        least, most = (np.array([f(xy[:, 0]), f(xy[:, 1])]) for f in (np.min, np.max))
+        first = np.floor(least / CELL_PX).astype(np.int64)
+        last = np.floor(most / CELL_PX).astype(np.int64) + 1
         columns, rows = (
             np.arange(first[axis], last[axis] + 1, dtype=np.float64) * CELL_PX for axis in (0, 1)
         )

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from geoconvlora.vector.compiled import compiled
+from geoconvlora.vector.compiled import compiled, part_of_loops
+from geoconvlora.vector.copying import put_bytes
 from geoconvlora.vector.sqlite_pages import PageFile
 from geoconvlora.vector.sqlite_records import Records
 
@@ -116,7 +117,7 @@ class TableWriter:
         return page
 
 
-@compiled("i8(i8)")
+@part_of_loops("i8(i8)")
 def varint_bytes(number):  # type: ignore[no-untyped-def]
     """Bytes of a number in SQLite's varying length, below 2**56."""
     count = 1
@@ -126,7 +127,7 @@ def varint_bytes(number):  # type: ignore[no-untyped-def]
     return count
 
 
-@compiled("i8(u1[::1], i8, i8)")
+@part_of_loops("i8(u1[::1], i8, i8)")
 def put_varint(to, at, number):  # type: ignore[no-untyped-def]
     """Write a number in varying length; return the place behind it."""
     if number < 128:
@@ -139,7 +140,7 @@ def put_varint(to, at, number):  # type: ignore[no-untyped-def]
     return end
 
 
-@compiled("void(u1[::1], i8)")
+@part_of_loops("void(u1[::1], i8)")
 def put_number(to, number):  # type: ignore[no-untyped-def]
     """Write the lowest bytes of a number, as many as there is room for, the highest first."""
     for place in range(len(to)):
@@ -147,14 +148,7 @@ def put_number(to, number):  # type: ignore[no-untyped-def]
         number >>= 8
 
 
-@compiled("void(u1[::1], u1[::1])")
-def put_bytes(to, of):  # type: ignore[no-untyped-def]
-    """Copy; of two views from their beginnings this is one call of the processor's fastest way."""
-    for place in range(len(of)):
-        to[place] = of[place]
-
-
-@compiled("UniTuple(i8, 2)(i8[:, ::1], i8)")
+@part_of_loops("UniTuple(i8, 2)(i8[:, ::1], i8)")
 def record_bytes(types, row):  # type: ignore[no-untyped-def]
     """Bytes of a row, and of these the ones before its values."""
     head, size = 1, 0
@@ -170,7 +164,7 @@ def record_bytes(types, row):  # type: ignore[no-untyped-def]
     return head + size, head
 
 
-@compiled("void(i8[:, ::1], i8[:, ::1], u1[::1], i8, i8, u1[::1])")
+@part_of_loops("void(i8[:, ::1], i8[:, ::1], u1[::1], i8, i8, u1[::1])")
 def put_record(types, words, texts, row, head, to):  # type: ignore[no-untyped-def]
     """Write a row as SQLite keeps it: the types of its values, and these."""
     at, value = put_varint(to, 0, head), head
