@@ -32,7 +32,7 @@ class PixelAreas:
         >>> from affine import Affine
         >>> grid = GeoBox((2, 2), Affine(0.001, 0, 9, 0, -0.001, 60), "EPSG:4326")
         >>> PixelAreas(grid).of_rows(0, 1).round().tolist()
-        [[6216.0, 6216.0]]
+        [[6217.0, 6217.0]]
     """
 
     geobox: GeoBox

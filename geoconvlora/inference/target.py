@@ -114,7 +114,7 @@ def choose_target(
     Example:
         >>> west = GeoBox((10, 10), Affine(10, 0, 500_000, 0, -10, 5_500_000), "EPSG:32631")
         >>> east = GeoBox((10, 10), Affine(10, 0, 500_150, 0, -10, 5_500_050), "EPSG:32631")
-        >>> choose_target([west, east]).geobox.shape
+        >>> tuple(choose_target([west, east]).geobox.shape)
         (15, 25)
     """
     first = geoboxes[0]

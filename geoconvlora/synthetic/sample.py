@@ -29,6 +29,8 @@ from geoconvlora.synthetic.wilderness import barren_ground, under_cloud
 
 SENSOR_GSD_M = 10.0
 GSD_FACTORS = (0.6, 1.7)
+LARGEST_WILDERNESS = 4
+"""Side of the largest scene without fields, in chips."""
 
 
 def training_sample(
@@ -61,23 +63,38 @@ def training_sample(
 
     Example:
         >>> image, label = training_sample(7, size=128)
-        >>> image.shape, label.shape, label.max() <= 2
+        >>> image.shape, label.shape, int(label.max()) <= 2
         ((3, 128, 128), (128, 128), True)
     """
     if upscale < 1 or size < upscale or size % upscale:
         raise ValueError(f"size {size} must be a positive multiple of upscale {upscale}")
     rng = np.random.default_rng([seed, 0x5EED])
     if wilderness and rng.random() < wilderness:
-        image, label = barren_ground(rng, size // upscale), np.zeros((size, size), np.uint8)
-    else:
-        image, label = _farmland(rng, size, upscale)
-    image = _atmosphere(rng, image)
+        image = _sensor(rng, _wilderness(rng, size // upscale, overcast))
+        return enlarge(image, upscale), np.zeros((size, size), np.uint8)
+    image, label = _farmland(rng, size, upscale)
+    scene = image = _atmosphere(rng, image)
     if overcast and rng.random() < overcast:
         image, hidden = under_cloud(rng, image)
         label = np.where(hidden.repeat(upscale, 0).repeat(upscale, 1), np.uint8(0), label)
-    image = _scale_as_a_scene(rng, image)
-    image = _sensor(rng, image)
+        # The scene is half as clouded, or just so.
+        scene = np.concatenate([scene, image], axis=2) if rng.random() < 0.5 else image
+    image = _sensor(rng, _scale_as_a_scene(rng, image, scene))
     return enlarge(image, upscale), label
+
+
+def _wilderness(rng: np.random.Generator, size: int, overcast: float) -> NDArray[np.float32]:
+    """A part of a scene without any field, scaled as the whole scene: (3, size, size).
+
+    Percentiles of a chip alone would show the little that it holds stronger than a scene does.
+    """
+    whole = size * int(rng.integers(1, LARGEST_WILDERNESS + 1))
+    scene = _atmosphere(rng, barren_ground(rng, whole))
+    if rng.random() < overcast:
+        scene, _ = under_cloud(rng, scene)
+    row, column = rng.integers(0, whole - size + 1, 2)
+    chip = scene[:, row : row + size, column : column + size]
+    return _scale_as_a_scene(rng, chip, scene)
 
 
 def _farmland(
@@ -167,12 +184,15 @@ def _atmosphere(rng: np.random.Generator, image: NDArray[np.float32]) -> NDArray
     return image.astype(np.float32)
 
 
-def _scale_as_a_scene(rng: np.random.Generator, image: NDArray[np.float32]) -> NDArray[np.float32]:
+def _scale_as_a_scene(
+    rng: np.random.Generator, image: NDArray[np.float32], known: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Percentile scaling of a scene that the chip is a part of.
 
-    The scene's 2nd and 98th percentiles differ from the chip's, and mostly lie further apart.
+    The scene's 2nd and 98th percentiles differ from those of what is ``known`` of it, and mostly
+    lie further apart.
     """
-    low, high = np.percentile(image, [2, 98], axis=(1, 2), keepdims=True).astype(np.float64)
+    low, high = np.percentile(known, [2, 98], axis=(1, 2), keepdims=True).astype(np.float64)
     span = np.maximum(high - low, 1e-4)
     common = rng.normal()
     for_low = np.abs(0.10 * common + 0.10 * rng.normal(size=(3, 1, 1))) - 0.04

@@ -89,7 +89,7 @@ def write_sample(
     Example:
         >>> from geoconvlora.synthetic import write_sample
         >>> files = write_sample("demo", seed=7, size=256)  # doctest: +SKIP
-        >>> files.scene.name
+        >>> files.scene.name  # doctest: +SKIP
         'scene.tif'
     """
     height, width = (size, size) if isinstance(size, int) else size

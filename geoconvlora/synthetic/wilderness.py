@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 Layer = NDArray[np.float32]
 Barren = Literal["sea", "dunes", "mountains"]
-_CHANCES: dict[Barren, float] = {"sea": 0.45, "dunes": 0.25, "mountains": 0.3}
+_CHANCES: dict[Barren, float] = {"sea": 0.3, "dunes": 0.4, "mountains": 0.3}
 
 
 def barren_ground(rng: np.random.Generator, size: int, kind: Barren | None = None) -> Layer:
@@ -46,7 +46,7 @@ def under_cloud(rng: np.random.Generator, image: Layer) -> tuple[Layer, NDArray[
     shape = texture(rng, size, rng.uniform(1.2, 2.0))
     # From a few clouds to a closed cover.
     level = rng.uniform(-2.5, 1.5)
-    cover = _soft_step(shape, np.float32(rng.uniform(3, 12)), np.float32(level))
+    cover = soft_step(shape, np.float32(rng.uniform(3, 12)), np.float32(level))
     away = rng.integers(-size // 8, size // 8 + 1, 2)
     shadow = np.roll(cover, tuple(away.tolist()), axis=(0, 1))
     image = image * (1 - np.float32(rng.uniform(0.2, 0.6)) * shadow)
@@ -77,7 +77,7 @@ def _frequency(size: int) -> NDArray[np.floating]:
     return np.asarray(np.hypot(*_axes(size)))
 
 
-def _waves(rng: np.random.Generator, size: int, length_px: float, spread: float) -> Layer:
+def waves(rng: np.random.Generator, size: int, length_px: float, spread: float) -> Layer:
     """Waves of about one length and one direction."""
     y, x = _axes(size)
     heading = rng.uniform(0, math.pi)
@@ -92,7 +92,7 @@ def _colour(rng: np.random.Generator, low: float, high: float, spread: float) ->
     return (brightness * np.exp(spread * rng.normal(size=(3, 1, 1)))).astype(np.float32)
 
 
-def _soft_step(values: Layer, steepness: float | np.float32, level: float | np.float32) -> Layer:
+def soft_step(values: Layer, steepness: float | np.float32, level: float | np.float32) -> Layer:
     """From 0 below a level to 1 above it."""
     # Far below the level the exponential is infinite, and the step the 0 that is meant.
     with np.errstate(over="ignore"):
@@ -110,10 +110,10 @@ def _sea(rng: np.random.Generator, size: int) -> Layer:
     water = _colour(rng, 0.01, 0.06, 0.4)
     sea = water * (1 + rng.uniform(0, 0.06) * texture(rng, size, rng.uniform(0, 1)))
     for length_px in np.exp(rng.uniform(math.log(3), math.log(40), rng.integers(0, 3))):
-        sea = sea * (1 + rng.uniform(0, 0.12) * _waves(rng, size, length_px, 0.3))
+        sea = sea * (1 + rng.uniform(0, 0.12) * waves(rng, size, length_px, 0.3))
     if rng.random() < 0.7:
         depth = texture(rng, size, rng.uniform(1.3, 2.4))
-        shallow = _soft_step(depth, rng.uniform(0.8, 4), rng.uniform(-0.5, 2))
+        shallow = soft_step(depth, rng.uniform(0.8, 4), rng.uniform(-0.5, 2))
         sea = _mixed(shallow, sea + _colour(rng, 0.005, 0.15, 0.5), sea)
     if rng.random() < 0.3:
         land = texture(rng, size, rng.uniform(1.4, 2.2)) > rng.uniform(0.5, 2)
@@ -127,15 +127,15 @@ def _dunes(rng: np.random.Generator, size: int) -> Layer:
     """Sand in ridges that the sun lights from one side, with plains and rock between them."""
     ridges = np.zeros((size, size), np.float32)
     for length_px in np.exp(rng.uniform(math.log(3), math.log(30), rng.integers(1, 4))):
-        waves = _waves(rng, size, length_px, rng.uniform(0.1, 0.5))
-        sharp = np.sign(waves) * np.abs(waves) ** rng.uniform(0.5, 1.5)
-        strength = _soft_step(texture(rng, size, 1.8), 2, 0)
+        crests = waves(rng, size, length_px, rng.uniform(0.1, 0.5))
+        sharp = np.sign(crests) * np.abs(crests) ** rng.uniform(0.5, 1.5)
+        strength = soft_step(texture(rng, size, 1.8), 2, 0)
         ridges += rng.uniform(0.02, 0.25) * sharp * strength
     slow = rng.uniform(0, 0.25) * texture(rng, size, rng.uniform(1.4, 2.4))
     sand = _colour(rng, 0.1, 0.45, 0.25) * (1 + ridges + slow)
     if rng.random() < 0.4:
         where = texture(rng, size, rng.uniform(1, 2))
-        rock = _soft_step(where, 8, rng.uniform(0, 2))
+        rock = soft_step(where, 8, rng.uniform(0, 2))
         rough = 1 + 0.2 * texture(rng, size, rng.uniform(0.3, 1.2))
         sand = _mixed(rock, _colour(rng, 0.05, 0.4, 0.25) * rough, sand)
     return sand.astype(np.float32)
@@ -151,10 +151,10 @@ def _mountains(rng: np.random.Generator, size: int) -> Layer:
     ground = _colour(rng, 0.05, 0.35, 0.3)
     for _ in range(int(rng.integers(0, 3))):
         patch = texture(rng, size, rng.uniform(1, 2)) + rng.normal() * height
-        share = _soft_step(patch, rng.uniform(2, 10), rng.uniform(-1, 2))
+        share = soft_step(patch, rng.uniform(2, 10), rng.uniform(-1, 2))
         ground = _mixed(share, _colour(rng, 0.03, 0.35, 0.3), ground)
     if rng.random() < 0.3:
-        snow = _soft_step(height, 6, rng.uniform(-1, 2))
+        snow = soft_step(height, 6, rng.uniform(-1, 2))
         ground = _mixed(snow, _colour(rng, 0.5, 0.9, 0.05), ground)
     rough = 1 + rng.uniform(0.02, 0.15) * texture(rng, size, rng.uniform(0, 1))
     return np.asarray(ground * np.clip(light, 0.1, None) * rough, dtype=np.float32)

@@ -32,6 +32,17 @@ def test_wilderness_has_no_field_and_is_scaled_as_any_sample() -> None:
         assert -0.5 < low < high < 2
 
 
+def contrast(image: np.ndarray) -> float:
+    low, high = np.percentile(image, [2, 98], axis=(1, 2))
+    return float((high - low).mean())
+
+
+def test_wilderness_shows_a_part_of_the_contrast_of_its_scene() -> None:
+    found = [contrast(training_sample(seed, SIZE, wilderness=1.0)[0]) for seed in range(24)]
+    assert min(found) < 0.45
+    assert max(found) > 0.85
+
+
 def test_what_cloud_hides_is_background() -> None:
     hidden_share = []
     for seed in range(12):
