@@ -20,7 +20,7 @@ from geoconvlora.vector.rows import BLOCK_ROWS, rows_a_block
 from geoconvlora.vector.slivers import Slivers
 from geoconvlora.vector.trace import BoundaryGraph
 
-_BLOCK_PIXELS = 2**22
+_BLOCK_PIXELS = 2**21
 _GROWTH = 1.25
 
 
