@@ -5,8 +5,9 @@
     python benchmarks/landcover_ablation.py dubai_places --pixels vit_t-pixels.safetensors --out DIR
 
 Every row is ``configs/landcover_places.yaml`` with one part changed, trained on a fifth of its
-crops with stronger changes of colour, and scored on the places that none has seen. What is in DIR
-already is not trained again. On two cores an hour and a half; on a GPU a few minutes.
+crops, of Dubai alone, with stronger changes of colour, and scored on the places that none has
+seen. What is in DIR already is not trained again. On two cores an hour and a half; on a GPU a few
+minutes.
 """
 
 from __future__ import annotations
@@ -76,12 +77,11 @@ def train(change: dict[str, Any], tiles: Path, crops: int, seed: int, out: Path)
     """Train a row with a seed."""
     config = yaml.safe_load(CONFIG.read_text())
     config["model"] |= change
-    config["data"] |= {
+    config["data"] = {
         f"{part}{kind}": str(tiles / folder / kind)
         for part, folder in (("", "train"), ("val_", "val"))
         for kind in ("images", "labels")
-    }
-    config["data"]["samples_per_epoch"] = crops // EPOCHS
+    } | {"kind": "tiles", "samples_per_epoch": crops // EPOCHS}
     config["optim"] |= {"epochs": EPOCHS, "batch_size": BATCH}
     config |= {"seed": seed, "out": str(out), "augment": AUGMENT, "loss": LOSS}
     path = out.with_suffix(".yaml")

@@ -26,7 +26,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -154,9 +156,8 @@ def engine(raster: Path, out: Path) -> None:
 def write_stream(blocks: Iterator[np.ndarray], width: int, out: Path) -> None:
     import pyarrow as pa
 
-    from geoconvlora.ahead import ahead
     from geoconvlora.vector.geopackage_sink import GeoPackageSink
-    from geoconvlora.vector.regions import RegionTracer
+    from geoconvlora.vector.regions import Regions, RegionTracer
     from geoconvlora.vector.schema import BBOX, BBOX_TYPE, GEOMETRY, boxes
 
     fields = [("id", pa.int64()), ("class_id", pa.int64()), (GEOMETRY, pa.binary())]
@@ -169,21 +170,31 @@ def write_stream(blocks: Iterator[np.ndarray], width: int, out: Path) -> None:
             yield tracer.feed(block)
         yield tracer.finish()
 
-    count = 0
-    for done in ahead(regions(), depth=1):
-        if not len(done):
-            continue
+    def rows(done: Regions, first_id: int) -> pa.RecordBatch:
         polygons = done.polygons.moved(PLACE)
         wkb, offsets = polygons.to_wkb()
         buffers = [None, pa.py_buffer(offsets), pa.py_buffer(wkb)]
         shapes = pa.Array.from_buffers(pa.large_binary(), len(done), buffers).cast(pa.binary())
-        ids = pa.array(np.arange(count, count + len(done)))
-        count += len(done)
+        ids = pa.array(np.arange(first_id, first_id + len(done)))
         bounds = boxes(polygons.bounds(done.members))
         columns = [ids, pa.array(done.labels), shapes, bounds]
-        batch = pa.RecordBatch.from_arrays(columns, schema=schema)
+        return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    def write(batch: pa.RecordBatch) -> None:
         for first in range(0, len(batch), sink.batch_rows):
             sink.write(batch.slice(first, sink.batch_rows))
+
+    count = 0
+    waiting: deque = deque()
+    with ThreadPoolExecutor(1) as other:
+        for done in regions():
+            if len(done):
+                waiting.append(other.submit(rows, done, count))
+                count += len(done)
+            while len(waiting) > 1:
+                write(waiting.popleft().result())
+        while waiting:
+            write(waiting.popleft().result())
     sink.close()
 
 

@@ -72,6 +72,8 @@ def cuts(size: int, side: int) -> list[tuple[int, int]]:
 def write(path: Path, values: NDArray[np.uint8], **profile: object) -> None:
     """Write bands (C, H, W)."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    # Neither images nor tiles need a place on the ground: they are paired by name.
+    warnings.simplefilter("ignore", NotGeoreferencedWarning)
     count, height, width = values.shape
     with rasterio.open(
         path, "w", driver="GTiff", count=count, height=height, width=width, dtype="uint8",
@@ -138,6 +140,4 @@ if __name__ == "__main__":
     places = PLACES
     if options.all:
         places = {"train": PLACES["train"] + PLACES["val"], "test": PLACES["test"]}
-    # Tiles are paired by name; neither images nor tiles have a place on the ground.
-    warnings.simplefilter("ignore", NotGeoreferencedWarning)
     main(options.source, options.out, options.side, places)

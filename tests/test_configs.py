@@ -21,12 +21,13 @@ CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 GOING_ON = {"landcover": "landcover-places.safetensors"}
 """Configurations that go on from what another one writes."""
 SCRIPTS = {
-    "fields": ("field_scenes.py", "", "field_scenes", "--field-free"),
-    "landcover_places": (
-        "dubai_tiles.py", "landcover_dubai_rgb", "dubai_places", "--side", "4096"
-    ),
-}  # fmt: skip
-"""What lays a configuration's data out: script, its source, what it writes, options."""
+    "fields": [("field_scenes.py", "", "field_scenes", "--field-free")],
+    "landcover_places": [
+        ("dubai_tiles.py", "landcover_dubai_rgb", "dubai_places", "--side", "4096"),
+        ("infrared_labels.py", "", "infrared_tiles"),
+    ],
+}
+"""What lays a configuration's data out: scripts, their sources, what they write, options."""
 DATA = ROOT.parent / "shared" / "data" / "train"
 
 
@@ -53,9 +54,10 @@ def test_job_finds_its_data_and_builds_its_network(
 ) -> None:
     config = load_config(ROOT / "configs" / f"{name}.yaml")
     if name in SCRIPTS:
-        script, source, out_folder, *options = SCRIPTS[name]
-        command = [sys.executable, ROOT / "scripts" / script, DATA / source, out_folder, *options]
-        subprocess.run(command, check=True, timeout=200, cwd=tmp_path)
+        for script, source, out_folder, *options in SCRIPTS[name]:
+            path = ROOT / "scripts" / script
+            command = [sys.executable, path, DATA / source, out_folder, *options]
+            subprocess.run(command, check=True, timeout=200, cwd=tmp_path)
         monkeypatch.chdir(tmp_path)
     else:
         monkeypatch.chdir(ROOT)

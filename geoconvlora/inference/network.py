@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from geoconvlora.ahead import ahead
 from geoconvlora.errors import ConfigError
+from geoconvlora.inference.ahead import ahead
 from geoconvlora.inference.batches import Batch, read_batches
 from geoconvlora.inference.blending import Piece, join, support
 from geoconvlora.inference.strips import StripWriter, to_steps

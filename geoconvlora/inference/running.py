@@ -7,7 +7,7 @@ from functools import partial
 from os import PathLike
 from pathlib import Path
 
-from geoconvlora.ahead import ahead
+from geoconvlora.inference.ahead import ahead
 from geoconvlora.inference.cluster import Cluster
 from geoconvlora.inference.network import choose_device, place, write_strips
 from geoconvlora.inference.rows import MapRows

@@ -180,7 +180,7 @@ class SceneMapper:
 
         task = self.task(scene)
         with TemporaryDirectory() as strips:
-            bands = list(
+            parts = list(
                 scene_rows(
                     task,
                     Path(strips),
@@ -190,8 +190,8 @@ class SceneMapper:
                     workers=self.workers,
                 )
             )
-        probabilities = np.concatenate([band.probabilities for band in bands], axis=1)
-        valid = np.concatenate([band.valid for band in bands])
+        probabilities = np.concatenate([part.probabilities for part in parts], axis=1)
+        valid = np.concatenate([part.valid for part in parts])
         return MapRows(0, probabilities, valid), task.grid.geobox
 
     def read(self, store: Path) -> MapSource:

@@ -12,8 +12,12 @@ import rasterio
 #: once and in order, and fixed, so that memory does not grow with the scene until it is full.
 CACHE_MB = 32
 
-# GeoPackages carry the time of writing; one fixed time makes the same polygons the same bytes.
-_NO_CLOCK = {"OGR_CURRENT_DATE": "1970-01-01T00:00:00.000Z"}
+_FOR_WRITING = {
+    # GeoPackages carry the time of writing; one fixed time makes the same polygons the same bytes.
+    "OGR_CURRENT_DATE": "1970-01-01T00:00:00.000Z",
+    # Another size of pages, for instance, is for files that are made by GDAL alone.
+    "OGR_SQLITE_PRAGMA": "",
+}
 
 
 @contextmanager
@@ -42,7 +46,7 @@ def raster_environment(*, cache_mb: int = CACHE_MB, **options: Any) -> Iterator[
 
 @contextmanager
 def vector_environment() -> Iterator[None]:
-    """Set GDAL, as pyogrio has it, so that what is written does not depend on the time.
+    """Set GDAL, as pyogrio has it, so that what is written depends on what is given alone.
 
     Example:
         >>> with vector_environment():
@@ -50,8 +54,8 @@ def vector_environment() -> Iterator[None]:
     """
     import pyogrio
 
-    before = {name: pyogrio.get_gdal_config_option(name) for name in _NO_CLOCK}
-    pyogrio.set_gdal_config_options(_NO_CLOCK)
+    before = {name: pyogrio.get_gdal_config_option(name) for name in _FOR_WRITING}
+    pyogrio.set_gdal_config_options(_FOR_WRITING)
     try:
         yield
     finally:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyogrio
 from numpy.typing import NDArray
+from pyogrio.errors import DataLayerError
 
 from geoconvlora.vector.geopackage_geometry import envelopes_of, to_blobs
 from geoconvlora.vector.packed_rtree import PackedRtree
@@ -37,7 +38,7 @@ class GeoPackageSink(ThreadSink):
         settings: For ``pyogrio.write_arrow``, ``geometry_type`` and ``crs`` among them.
 
     Raises:
-        pyogrio.errors.DataSourceError: GDAL cannot make the file.
+        pyogrio.errors.DataLayerError: GDAL cannot make the file or the layer.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, layer: str, **settings: Any) -> None:
@@ -51,7 +52,7 @@ class GeoPackageSink(ThreadSink):
             SPATIAL_INDEX="YES",
             **settings,
         )
-        super().__init__(partial(_fill, path, layer))
+        super().__init__(partial(_fill, path, _made(path, layer)))
 
 
 @dataclass(frozen=True)
@@ -101,11 +102,10 @@ class _Summary:
     root: bytes
 
 
-def _fill(path: Path, layer: str, batches: Iterator[pa.RecordBatch]) -> None:
+def _fill(path: Path, made: _Layer, batches: Iterator[pa.RecordBatch]) -> None:
     with _database(path) as database:
-        made = _find(database, layer)
         # They would find the place of each row in the index, with functions that only GDAL has.
-        for (name,) in database.execute(*_triggers("name", layer)).fetchall():
+        for (name,) in database.execute(*_triggers("name", made.name)).fetchall():
             database.execute(f"DROP TRIGGER {_quoted(name)}")
         root = f"{made.index}_node"
         database.execute(f"DELETE FROM {_quoted(root)}")
@@ -175,6 +175,15 @@ def _database(path: Path) -> Iterator[sqlite3.Connection]:
             yield database
 
 
+def _made(path: Path, layer: str) -> _Layer:
+    """What GDAL has made; it makes tables as it closes a file, and tells of no failure then."""
+    try:
+        with _database(path) as database:
+            return _find(database, layer)
+    except (sqlite3.Error, ValueError) as fault:
+        raise DataLayerError(f"GDAL made no layer '{layer}'") from fault
+
+
 def _find(database: sqlite3.Connection, layer: str) -> _Layer:
     ((geometry, srs_id),) = database.execute(
         "SELECT column_name, srs_id FROM gpkg_geometry_columns WHERE table_name = ?", (layer,)
@@ -206,7 +215,7 @@ def _as_sqlite(values: pa.Array) -> pa.Array:
     """Moments in UTC become text as GDAL writes it, with milliseconds if there are any."""
     if not pa.types.is_timestamp(values.type):
         return values
-    moments = values.cast(pa.timestamp("ms")).dictionary_encode()
+    moments = values.cast(pa.timestamp("ms"), safe=False).dictionary_encode()
     texts = pc.strftime(moments.dictionary, format="%Y-%m-%dT%H:%M:%SZ")
     return pc.replace_substring(texts, ".000Z", "Z").take(moments.indices)
 

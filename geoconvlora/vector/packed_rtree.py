@@ -160,6 +160,8 @@ def _tiled(boxes: _Boxes, capacity: int) -> _Ids:
         Indices ``(n,)``.
     """
     count = len(boxes)
+    # What is beyond single precision is far away.
+    boxes = np.clip(boxes, -_FAR, _FAR)
     x, y = boxes[:, 0] + boxes[:, 1], boxes[:, 2] + boxes[:, 3]
     nodes = -(-count // capacity)
     # As wide as high, where most boxes are: a few may be as large as the map.
@@ -175,6 +177,7 @@ def _tiled(boxes: _Boxes, capacity: int) -> _Ids:
 
 
 _ROW = 2**32 - 1
+_FAR = np.float32(1e38)
 
 
 def _keys(values: NDArray[np.float32]) -> _Ids:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -16,7 +17,6 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pydantic import BaseModel, ConfigDict
 
-from geoconvlora.ahead import ahead
 from geoconvlora.errors import BandError, ConfigError
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.vector.classes import BACKGROUND, wanted_ids
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 _READ_ROWS = 512
 _OBJECT_CLASS = 1
 _MANY_CLASSES = 4096
+_MEASURED_AT_ONCE = 1
+"""Blocks of regions that may wait, as each takes memory."""
 
 
 class PolygonizeResult(BaseModel):
@@ -158,7 +160,8 @@ def polygonize(
         labels = _labels(stack, raster, geobox, nodata, probs)
         polygons = _RasterPolygons(labels, options, instances=instances)
         if out is None:
-            done = pa.concat_tables([polygons.schema.empty_table(), *polygons.tables()])
+            with closing(polygons.tables()) as tables:
+                done = pa.concat_tables([polygons.schema.empty_table(), *tables])
             return to_frame(done, polygons.crs)
         layer = layer or ("objects" if instances else "classes")
         writer = stack.enter_context(
@@ -176,8 +179,9 @@ def polygonize(
                 multi=options.connectivity == 8,
             )
         )
-        for table in polygons.tables():
-            writer.write(table)
+        with closing(polygons.tables()) as tables:
+            for table in tables:
+                writer.write(table)
     return PolygonizeResult(
         path=out,
         layer=layer,
@@ -235,15 +239,20 @@ class _RasterPolygons:
         self.area_m2 = 0.0
         self._any_valid = False
 
-    def tables(self) -> Iterator[pa.Table]:
+    def tables(self) -> Generator[pa.Table, None, None]:
         """Read the raster from top to bottom; yield polygons as they are complete.
 
-        The raster is traced in another thread, ahead of what is measured and written here.
+        Polygons are measured in another thread, while the next are traced in this one.
         """
-        with closing(ahead(self._regions(), depth=1)) as traced:
-            for done in traced:
-                if len(done):
-                    yield self._described(done)
+        with ThreadPoolExecutor(1) as other, closing(self._regions()) as traced:
+            waiting: deque[Future[pa.Table]] = deque()
+            for regions in traced:
+                if len(regions):
+                    waiting.append(other.submit(self._described, regions))
+                while len(waiting) > _MEASURED_AT_ONCE:
+                    yield self._counted(waiting.popleft().result())
+            while waiting:
+                yield self._counted(waiting.popleft().result())
         if not self._any_valid:
             warnings.warn(
                 f"{self._labels.where} has no valid pixel: there are no polygons",
@@ -251,7 +260,7 @@ class _RasterPolygons:
                 stacklevel=3,
             )
 
-    def _regions(self) -> Iterator[Regions]:
+    def _regions(self) -> Generator[Regions, None, None]:
         for start, stop in _blocks(self._labels):
             labels = self._labels.rows(start, stop)
             self._any_valid |= bool((labels != NOTHING).any())
@@ -269,9 +278,11 @@ class _RasterPolygons:
 
     def _described(self, regions: Regions) -> pa.Table:
         class_id = _OBJECT_CLASS if self._instances else None
-        table = self._table.rows(
+        return self._table.rows(
             regions, self._names, class_id=class_id, confidence=self._labels.has_chance
         )
+
+    def _counted(self, table: pa.Table) -> pa.Table:
         known = len(self.counts)
         for one in table["class"].value_counts().to_pylist():
             self.counts[one["values"]] += one["counts"]

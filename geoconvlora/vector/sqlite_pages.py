@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,8 +14,31 @@ _Numbers = NDArray[np.int64]
 _Pages = NDArray[np.uint8]
 
 _HEADER_BYTES = 100
+_LEAST_PAGE_BYTES = 512
+_FORMAT, _UTF8 = 4, 1
 #: The byte by which SQLite locks files; nothing is ever kept in its page.
 _LOCK_BYTE = 2**30
+
+
+def _is_plain(header: bytes) -> bool:
+    """Whether a file's pages are of one kind: none is a map of others (auto-vacuum) or free."""
+    page_bytes, format_, vacuum, encoding, free = (
+        int.from_bytes(header[start:end], "big")
+        for start, end in ((16, 18), (44, 48), (52, 56), (56, 60), (36, 40))
+    )
+    sound = len(header) == _HEADER_BYTES and header.startswith(b"SQLite format 3\0")
+    # 1 would be 65,536, whose places do not all go into two bytes.
+    return (
+        sound
+        and page_bytes >= _LEAST_PAGE_BYTES
+        and (format_, vacuum, encoding, free)
+        == (
+            _FORMAT,
+            0,
+            _UTF8,
+            0,
+        )
+    )
 
 
 class PageFile:
@@ -22,6 +46,10 @@ class PageFile:
 
     Args:
         path: The file, with nothing in a journal.
+
+    Raises:
+        sqlite3.NotSupportedError: It is no SQLite file in UTF-8 with pages of 512 to 32,768 bytes,
+            without auto-vacuum or free pages.
 
     Attributes:
         page_bytes: Size of a page.
@@ -31,6 +59,9 @@ class PageFile:
     def __init__(self, path: Path) -> None:
         self._file = path.open("r+b", buffering=0)
         header = self._file.read(_HEADER_BYTES)
+        if not _is_plain(header):
+            self._file.close()
+            raise sqlite3.NotSupportedError(f"{path.name} is no plain SQLite file")
         self.page_bytes = int.from_bytes(header[16:18], "big")
         self.usable_bytes = self.page_bytes - header[20]
         self._lock_page = _LOCK_BYTE // self.page_bytes + 1

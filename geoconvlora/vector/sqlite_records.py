@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,9 +10,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from geoconvlora.vector.compiled import part_of_loops
+from geoconvlora.vector.copying import put_bytes
+
 _Numbers = NDArray[np.int64]
 
 _NULL, _FLOAT, _ZERO, _BLOB, _TEXT = 0, 7, 8, 12, 13
+_MOST_BYTES_OF_A_VALUE = 1_000_000_000
+"""SQLite reads nothing longer (SQLITE_MAX_LENGTH)."""
 #: Of a number and its type, or of a text's type alone.
 _MOST_BYTES_A_VALUE = 9
 _MOST_BYTES_BEFORE = 2
@@ -45,6 +51,7 @@ class Records:
 
         Raises:
             TypeError: A column is of another type.
+            sqlite3.DataError: A value is too long for SQLite.
         """
         types = np.empty((len(columns), count), np.int64)
         words = np.empty((len(columns), count), np.int64)
@@ -53,7 +60,7 @@ class Records:
         for column, values in enumerate(columns):
             if values is None or values.null_count == count:
                 types[column] = _NULL
-            elif pa.types.is_integer(values.type):
+            elif pa.types.is_integer(values.type) and values.type != pa.uint64():
                 types[column], words[column] = _integers(values)
             elif pa.types.is_floating(values.type):
                 types[column], words[column] = _floats(values)
@@ -98,6 +105,9 @@ def _texts(values: pa.Array) -> tuple[_Numbers, _Numbers, NDArray[np.uint8]]:
     _, bounds, text = values.buffers()
     bounds = np.frombuffer(bounds, np.int32)[values.offset : values.offset + len(values) + 1]
     offsets = bounds.astype(np.int64)
+    # Somewhat less, for the columns beside it.
+    if len(values) and np.diff(offsets).max() > _MOST_BYTES_OF_A_VALUE - 2**20:
+        raise sqlite3.DataError("a polygon takes more than the gigabyte that SQLite can keep")
     written = np.frombuffer(text or b"", np.uint8)[offsets[0] : offsets[-1]]
     types = kind + 2 * np.diff(offsets)
     return _with_nulls(types, values), offsets[:-1] - offsets[0], written
@@ -107,3 +117,72 @@ def _with_nulls(types: _Numbers, values: pa.Array) -> _Numbers:
     if values.null_count:
         types[values.is_null().to_numpy(zero_copy_only=False)] = _NULL
     return types
+
+
+@part_of_loops("i8(i8)")
+def varint_bytes(number):  # type: ignore[no-untyped-def]
+    """Bytes of a number in SQLite's varying length, below 2**56."""
+    count = 1
+    while number >= 128:
+        number >>= 7
+        count += 1
+    return count
+
+
+@part_of_loops("i8(u1[::1], i8, i8)")
+def put_varint(to, at, number):  # type: ignore[no-untyped-def]
+    """Write a number in varying length; return the place behind it."""
+    if number < 128:
+        to[at] = number
+        return at + 1
+    end = at + varint_bytes(number)
+    for place in range(end - 1, at - 1, -1):
+        to[place] = (number & 127) | (128 if place < end - 1 else 0)
+        number >>= 7
+    return end
+
+
+@part_of_loops("void(u1[::1], i8)")
+def put_number(to, number):  # type: ignore[no-untyped-def]
+    """Write the lowest bytes of a number, as many as there is room for, the highest first."""
+    for place in range(len(to)):
+        to[len(to) - 1 - place] = number & 255
+        number >>= 8
+
+
+@part_of_loops("i8(i8)")
+def value_bytes(kind):  # type: ignore[no-untyped-def]
+    """Bytes of a value of a serial type (fileformat2, 2.1)."""
+    if kind >= _BLOB:
+        return (kind - _BLOB) // 2
+    if kind >= _ZERO:
+        return 0
+    return kind if kind < 5 else (6 if kind == 5 else 8)
+
+
+@part_of_loops("UniTuple(i8, 2)(i8[:, ::1], i8)")
+def record_bytes(types, row):  # type: ignore[no-untyped-def]
+    """Bytes of a row, and of these the ones before its values."""
+    head, size = 1, 0
+    for column in range(len(types)):
+        kind = types[column, row]
+        head += varint_bytes(kind)
+        size += value_bytes(kind)
+    if head > 127:
+        head += 1
+    return head + size, head
+
+
+@part_of_loops("void(i8[:, ::1], i8[:, ::1], u1[::1], i8, i8, u1[::1])")
+def put_record(types, words, texts, row, head, to):  # type: ignore[no-untyped-def]
+    """Write a row as SQLite keeps it: the types of its values, and these."""
+    at, value = put_varint(to, 0, head), head
+    for column in range(len(types)):
+        kind, word = types[column, row], words[column, row]
+        at = put_varint(to, at, kind)
+        size = value_bytes(kind)
+        if kind >= _BLOB:
+            put_bytes(to[value : value + size], texts[word : word + size])
+        else:
+            put_number(to[value : value + size], word)
+        value += size

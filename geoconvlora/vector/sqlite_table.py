@@ -16,13 +16,25 @@ from numpy.typing import NDArray
 from geoconvlora.vector.compiled import compiled, part_of_loops
 from geoconvlora.vector.copying import put_bytes
 from geoconvlora.vector.sqlite_pages import PageFile
-from geoconvlora.vector.sqlite_records import Records
+from geoconvlora.vector.sqlite_records import (
+    Records,
+    put_number,
+    put_record,
+    put_varint,
+    record_bytes,
+    varint_bytes,
+)
 
 _Numbers = NDArray[np.int64]
 _Pages = NDArray[np.uint8]
 
-_INNER_HEAD_BYTES = 12
-_INNER = 5
+_INNER, _LEAF = 5, 13
+_INNER_HEAD_BYTES, _LEAF_HEAD_BYTES = 12, 8
+_BESIDE_A_ROW = 35
+"""A row that is longer than a page without these has pages of its own for the rest."""
+_LEAST_CELL_BYTES = 4
+_LINK_BYTES = 4
+"""The number of the next page of such a rest."""
 _CHILD = np.dtype([("page", ">u4"), ("key", "u1", 9)])
 _CELL_POINTER = np.dtype(">u2")
 #: Two varints of at most nine bytes, the number of a page, and the cell's pointer.
@@ -58,7 +70,7 @@ class TableWriter:
         most = records.most_bytes() + _LEAF_CELL_BYTES * len(keys)
         # Two leaves that follow each other are together more than one would hold, and so are the
         # two pages or more of a row that has pages of its own.
-        pages = self._pages.empty(4 * (most // (usable - 35) + 1))
+        pages = self._pages.empty(4 * (most // (usable - _BESIDE_A_ROW) + 1))
         numbers = self._pages.numbers(len(pages))
         first = self._first_leaf is None
         if first:
@@ -117,68 +129,15 @@ class TableWriter:
         return page
 
 
-@part_of_loops("i8(i8)")
-def varint_bytes(number):  # type: ignore[no-untyped-def]
-    """Bytes of a number in SQLite's varying length, below 2**56."""
-    count = 1
-    while number >= 128:
-        number >>= 7
-        count += 1
-    return count
-
-
-@part_of_loops("i8(u1[::1], i8, i8)")
-def put_varint(to, at, number):  # type: ignore[no-untyped-def]
-    """Write a number in varying length; return the place behind it."""
-    if number < 128:
-        to[at] = number
-        return at + 1
-    end = at + varint_bytes(number)
-    for place in range(end - 1, at - 1, -1):
-        to[place] = (number & 127) | (128 if place < end - 1 else 0)
-        number >>= 7
-    return end
-
-
-@part_of_loops("void(u1[::1], i8)")
-def put_number(to, number):  # type: ignore[no-untyped-def]
-    """Write the lowest bytes of a number, as many as there is room for, the highest first."""
-    for place in range(len(to)):
-        to[len(to) - 1 - place] = number & 255
-        number >>= 8
-
-
-@part_of_loops("UniTuple(i8, 2)(i8[:, ::1], i8)")
-def record_bytes(types, row):  # type: ignore[no-untyped-def]
-    """Bytes of a row, and of these the ones before its values."""
-    head, size = 1, 0
-    for column in range(len(types)):
-        kind = types[column, row]
-        head += varint_bytes(kind)
-        if kind >= 12:
-            size += (kind - 12) // 2
-        elif 0 < kind < 8:
-            size += kind if kind < 5 else (6 if kind == 5 else 8)
-    if head > 127:
-        head += 1
-    return head + size, head
-
-
-@part_of_loops("void(i8[:, ::1], i8[:, ::1], u1[::1], i8, i8, u1[::1])")
-def put_record(types, words, texts, row, head, to):  # type: ignore[no-untyped-def]
-    """Write a row as SQLite keeps it: the types of its values, and these."""
-    at, value = put_varint(to, 0, head), head
-    for column in range(len(types)):
-        kind, word = types[column, row], words[column, row]
-        at = put_varint(to, at, kind)
-        if kind >= 12:
-            size = (kind - 12) // 2
-            put_bytes(to[value : value + size], texts[word : word + size])
-            value += size
-        elif 0 < kind < 8:
-            size = kind if kind < 5 else (6 if kind == 5 else 8)
-            put_number(to[value : value + size], word)
-            value += size
+@part_of_loops("i8(i8, i8)")
+def bytes_in_leaf(size, usable):  # type: ignore[no-untyped-def]
+    """How much of a row of ``size`` bytes stays in its leaf (fileformat2, 1.6: X, M and K)."""
+    most = usable - _BESIDE_A_ROW
+    if size <= most:
+        return size
+    least = (usable - 12) * 32 // 255 - 23
+    kept = least + (size - least) % (usable - _LINK_BYTES)
+    return kept if kept <= most else least
 
 
 @compiled(
@@ -208,22 +167,18 @@ def fill_leaves(  # type: ignore[no-untyped-def]
     leaf = pages[0]
     for row in range(len(keys)):
         size, head = record_bytes(types, row)
-        here = size
-        if size > usable - 35:
-            least = (usable - 12) * 32 // 255 - 23
-            here = least + (size - least) % (usable - 4)
-            if here > usable - 35:
-                here = least
-        cell = varint_bytes(size) + varint_bytes(keys[row]) + here + (4 if here < size else 0)
-        cell = max(cell, 4)
-        if count == 0 or top - cell < 8 + 2 * (cells + 1):
+        here = bytes_in_leaf(size, usable)
+        cell = varint_bytes(size) + varint_bytes(keys[row]) + here
+        cell = max(cell + (_LINK_BYTES if here < size else 0), _LEAST_CELL_BYTES)
+        if count == 0 or top - cell < _LEAF_HEAD_BYTES + 2 * (cells + 1):
             leaf, cells, top = pages[used], 0, usable
-            leaf[0] = 13
+            leaf[0] = _LEAF
             leaves[count, 0] = numbers[used]
             used += 1
             count += 1
         top -= cell
-        put_number(leaf[8 + 2 * cells : 10 + 2 * cells], top)
+        pointer = _LEAF_HEAD_BYTES + 2 * cells
+        put_number(leaf[pointer : pointer + 2], top)
         cells += 1
         put_number(leaf[3:5], cells)
         put_number(leaf[5:7], top)
@@ -235,12 +190,12 @@ def fill_leaves(  # type: ignore[no-untyped-def]
         put_record(types, words, texts, row, head, record[:size])
         put_bytes(leaf[at:], record[:here])
         # Of a chain of pages each begins with the number of the next, as the leaf's cell ends.
-        link = leaf[at + here : at + here + 4]
+        link = leaf[at + here : at + here + _LINK_BYTES]
         while here < size:
             put_number(link, numbers[used])
-            more = min(size - here, usable - 4)
-            put_bytes(pages[used, 4:], record[here : here + more])
-            link = pages[used, :4]
+            more = min(size - here, usable - _LINK_BYTES)
+            put_bytes(pages[used, _LINK_BYTES:], record[here : here + more])
+            link = pages[used, :_LINK_BYTES]
             here += more
             used += 1
     return count, used

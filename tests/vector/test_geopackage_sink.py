@@ -221,3 +221,20 @@ def test_a_full_disk_is_one_clear_error_and_leaves_nothing(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("pragma", ["page_size=65536", "auto_vacuum=FULL", "auto_vacuum=NONE"])
+def test_files_are_the_same_whatever_the_user_has_gdal_do(
+    pragma: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    polygons = _polygons(2_000)
+    usual = _write(tmp_path / "usual.gpkg", polygons).read_bytes()
+    monkeypatch.setenv("OGR_SQLITE_PRAGMA", pragma)
+    assert _write(tmp_path / "other.gpkg", polygons).read_bytes() == usual
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_layer_that_gdal_does_not_make_is_one_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="no layer 'sqlite_x'"):
+        _write(tmp_path / "x.gpkg", _polygons(3), layer="sqlite_x")
+    assert not list(tmp_path.iterdir())

@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from geoconvlora.vector import sqlite_records
 from geoconvlora.vector.sqlite_pages import PageFile
+from geoconvlora.vector.sqlite_records import Records
 from geoconvlora.vector.sqlite_table import TableWriter
 
 NUMBERS = [0, 1, -1, *(s * 2**b + d for b in (7, 15, 23, 31, 47) for s in (1, -1) for d in (-1, 0))]
@@ -152,3 +154,29 @@ def test_columns_of_other_types_are_refused(tmp_path):
     root = _new(path)
     with PageFile(path) as pages, pytest.raises(TypeError, match="date32"):
         TableWriter(pages, root).append(np.array([1]), [pa.array([1], pa.date32())])
+
+
+@pytest.mark.parametrize(
+    "pragma", ["page_size = 65536", "auto_vacuum = FULL", "encoding = 'UTF-16'"]
+)
+def test_pages_of_another_kind_are_refused(pragma: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA {pragma}")
+        database.execute("CREATE TABLE t (k INTEGER PRIMARY KEY)")
+    before = path.read_bytes()
+    with pytest.raises(sqlite3.NotSupportedError, match="no plain SQLite file"):
+        PageFile(path)
+    assert path.read_bytes() == before
+
+
+def test_value_that_sqlite_could_not_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_records, "_MOST_BYTES_OF_A_VALUE", 2**20 + 10)
+    Records.of([pa.array([b"0123456789"])], 1)
+    with pytest.raises(sqlite3.DataError, match="gigabyte"):
+        Records.of([pa.array([b"01234567890"])], 1)
+
+
+def test_numbers_that_sqlite_has_not_are_refused() -> None:
+    with pytest.raises(TypeError, match="uint64"):
+        Records.of([pa.array([2**64 - 1], pa.uint64())], 1)
