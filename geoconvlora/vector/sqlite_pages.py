@@ -21,24 +21,15 @@ _LOCK_BYTE = 2**30
 
 
 def _is_plain(header: bytes) -> bool:
-    """Whether a file's pages are of one kind: none is a map of others (auto-vacuum) or free."""
-    page_bytes, format_, vacuum, encoding, free = (
+    """Whether pages can be put behind a file's own: none must be a map of others (auto-vacuum)."""
+    page_bytes, format_, vacuum, encoding = (
         int.from_bytes(header[start:end], "big")
-        for start, end in ((16, 18), (44, 48), (52, 56), (56, 60), (36, 40))
+        for start, end in ((16, 18), (44, 48), (52, 56), (56, 60))
     )
     sound = len(header) == _HEADER_BYTES and header.startswith(b"SQLite format 3\0")
     # 1 would be 65,536, whose places do not all go into two bytes.
-    return (
-        sound
-        and page_bytes >= _LEAST_PAGE_BYTES
-        and (format_, vacuum, encoding, free)
-        == (
-            _FORMAT,
-            0,
-            _UTF8,
-            0,
-        )
-    )
+    plain = (format_, vacuum, encoding) == (_FORMAT, 0, _UTF8)
+    return sound and plain and page_bytes >= _LEAST_PAGE_BYTES
 
 
 class PageFile:
@@ -49,7 +40,7 @@ class PageFile:
 
     Raises:
         sqlite3.NotSupportedError: It is no SQLite file in UTF-8 with pages of 512 to 32,768 bytes,
-            without auto-vacuum or free pages.
+            without auto-vacuum.
 
     Attributes:
         page_bytes: Size of a page.
