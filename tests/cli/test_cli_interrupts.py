@@ -49,7 +49,8 @@ def test_interrupted_run_leaves_earlier_outputs_and_no_temporary_file(
     run.send_signal(number)
     said = run.communicate(timeout=200)[1]
     assert run.returncode == 128 + number, said
-    assert said.strip() == "Interrupted: nothing was written under the output's name."
+    # On a new machine it says before that it compiles.
+    assert said.splitlines()[-1] == "Interrupted: nothing was written under the output's name."
     assert [path.name for path in folder.iterdir()] == ["map.gpkg"]
     assert (folder / "map.gpkg").read_text() == "earlier"
 
@@ -65,5 +66,5 @@ def test_interrupted_sample_leaves_no_folder_of_its_own(
     run.send_signal(number)
     said = run.communicate(timeout=200)[1]
     assert run.returncode == 128 + number
-    assert said.strip() == "Interrupted: nothing was written under the output's name."
+    assert said.splitlines()[-1] == "Interrupted: nothing was written under the output's name."
     assert list(tmp_path.iterdir()) == []
