@@ -49,6 +49,11 @@ def copy_of(geopackage: Path, to: Path) -> None:
         original.backup(copy)
 
 
+def quoted(name: str) -> str:
+    """Return a table's name as SQL has it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 def find_layer(geopackage: Path, name: str) -> Layer | None:
     """Look a layer up; None where the file has none of this name."""
     if name not in {layer for layer, _ in pyogrio.list_layers(geopackage)}:
@@ -57,8 +62,7 @@ def find_layer(geopackage: Path, name: str) -> Layer | None:
     columns = tuple(map(str, info["fields"]))
     last_id = 0
     if "id" in columns:
-        quoted = name.replace('"', '""')
         with closing(sqlite3.connect(geopackage)) as database:
-            query = f'SELECT max(CAST(id AS INTEGER)) FROM "{quoted}"'
+            query = f"SELECT max(CAST(id AS INTEGER)) FROM {quoted(name)}"
             last_id = database.execute(query).fetchone()[0] or 0
     return Layer(columns, info["crs"], info["geometry_type"], last_id)

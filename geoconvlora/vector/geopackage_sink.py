@@ -17,6 +17,7 @@ import pyogrio
 from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError
 
+from geoconvlora.vector.geopackage import quoted
 from geoconvlora.vector.geopackage_geometry import envelopes_of, to_blobs
 from geoconvlora.vector.packed_rtree import PackedRtree
 from geoconvlora.vector.schema import BBOX, GEOMETRY
@@ -106,13 +107,13 @@ def _fill(path: Path, made: _Layer, batches: Iterator[pa.RecordBatch]) -> None:
     with _database(path) as database:
         # They would find the place of each row in the index, with functions that only GDAL has.
         for (name,) in database.execute(*_triggers("name", made.name)).fetchall():
-            database.execute(f"DROP TRIGGER {_quoted(name)}")
+            database.execute(f"DROP TRIGGER {quoted(name)}")
         root = f"{made.index}_node"
-        database.execute(f"DELETE FROM {_quoted(root)}")
+        database.execute(f"DELETE FROM {quoted(root)}")
     with PageFile(path) as pages:
         summary = _write(pages, made, batches)
     with _database(path) as database:
-        database.execute(f"UPDATE {_quoted(root)} SET data = ? WHERE nodeno = 1", (summary.root,))
+        database.execute(f"UPDATE {quoted(root)} SET data = ? WHERE nodeno = 1", (summary.root,))
         _summarise(database, made, summary)
         for statement in made.triggers:
             database.execute(statement)
@@ -139,9 +140,10 @@ def _write(pages: PageFile, layer: _Layer, batches: Iterator[pa.RecordBatch]) ->
             [known[n] if n in known else _as_sqlite(batch[n]) for n in layer.columns],
         )
         there = np.isfinite(envelopes[:, 0])
-        index.add(keys[there], envelopes[there])
-        least = np.minimum(least, envelopes[there].min(0, initial=np.inf))
-        most = np.maximum(most, envelopes[there].max(0, initial=-np.inf))
+        bounds = envelopes[there]
+        index.add(keys[there], bounds)
+        least = np.minimum(least, bounds.min(0, initial=np.inf))
+        most = np.maximum(most, bounds.max(0, initial=-np.inf))
     root = index.finish()
     for table in (rows, *tables.values()):
         table.finish()
@@ -191,7 +193,7 @@ def _find(database: sqlite3.Connection, layer: str) -> _Layer:
     columns = database.execute("SELECT name, pk FROM pragma_table_info(?)", (layer,)).fetchall()
     (key,) = (name for name, is_key in columns if is_key)
     index = f"rtree_{layer}_{geometry}"
-    ((node_bytes,),) = database.execute(f"SELECT length(data) FROM {_quoted(index + '_node')}")
+    ((node_bytes,),) = database.execute(f"SELECT length(data) FROM {quoted(index + '_node')}")
     pages = dict(database.execute("SELECT name, rootpage FROM sqlite_master WHERE type = 'table'"))
     parts = {"": layer, **{part: index + part for part in ("_node", "_rowid", "_parent")}}
     return _Layer(
@@ -218,7 +220,3 @@ def _as_sqlite(values: pa.Array) -> pa.Array:
     moments = values.cast(pa.timestamp("ms"), safe=False).dictionary_encode()
     texts = pc.strftime(moments.dictionary, format="%Y-%m-%dT%H:%M:%SZ")
     return pc.replace_substring(texts, ".000Z", "Z").take(moments.indices)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
