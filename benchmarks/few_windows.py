@@ -16,10 +16,10 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-from fields_belgium import DATA, LEAST_AREA_M2, Labels, predicted_polygons
+from fields_belgium import DATA, Labels, predicted_polygons
 
 import geoconvlora
-from geoconvlora.evaluate import ObjectScores, object_scores
+from geoconvlora.evaluate import ObjectScores
 from geoconvlora.training.config_file import load_config
 
 COUNTS = (1, 3, 7)
@@ -66,9 +66,7 @@ def trained(labels: Labels, own: gpd.GeoDataFrame, model: str, seed: int, out: P
 def scores(labels: Labels, windows: gpd.GeoDataFrame, model: str | Path) -> ObjectScores:
     """Of what `predict` writes, inside some squares."""
     found = predicted_polygons(labels.scene, str(model), "auto", "none")
-    return object_scores(
-        found, labels.fields, windows=windows, remnant=0.0, least_area=LEAST_AREA_M2
-    )
+    return labels.scores_in(windows, found)
 
 
 def main() -> None:

@@ -61,12 +61,13 @@ class Labels:
         """Scores by split, and over all windows."""
         split = self.windows["traindata_type"]
         groups = {"all": self.windows} | {s: self.windows[split == s] for s in sorted(set(split))}
-        return {
-            name: object_scores(
-                predicted, self.fields, windows=windows, remnant=0.0, least_area=LEAST_AREA_M2
-            )
-            for name, windows in groups.items()
-        }
+        return {name: self.scores_in(windows, predicted) for name, windows in groups.items()}
+
+    def scores_in(self, windows: gpd.GeoDataFrame, predicted: gpd.GeoDataFrame) -> ObjectScores:
+        """Scores inside some of the windows."""
+        return object_scores(
+            predicted, self.fields, windows=windows, remnant=0.0, least_area=LEAST_AREA_M2
+        )
 
 
 def predicted_polygons(scene: Path, model: str, device: str, tta: Augmentation) -> gpd.GeoDataFrame:
