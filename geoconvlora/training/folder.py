@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -90,12 +92,36 @@ class RunFolder:
                 "--overwrite"
             )
 
-    def prepare(self, config: TrainConfig, *, resume: bool) -> None:
-        """Make the folder, and without ``resume`` remove an earlier run's files from it."""
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Make the folder, and keep other runs out of it while this one writes.
+
+        Raises:
+            OutputError: The folder cannot be made, or another run is writing in it.
+        """
+        from filelock import FileLock, Timeout
+
         try:
             self.path.mkdir(exist_ok=True)
         except OSError as error:
             raise OutputError(f"{self.path} cannot be made: {error.strerror}") from None
+        file = self.path / ".lock"
+        lock = FileLock(file, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise OutputError(
+                f"{self.path}: another run is writing in it: wait for it, or give another --out"
+            ) from None
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows keeps a file that is open, and filelock removes it.
+                file.unlink()
+            lock.release()
+
+    def prepare(self, config: TrainConfig, *, resume: bool) -> None:
+        """Write the configuration, and without ``resume`` remove an earlier run's files."""
         if not resume:
             for file in (self.last, self.best, self.metrics, self.curves, self.samples):
                 file.unlink(missing_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,10 @@ from geoconvlora.training.export import Best, export, load_best
 from geoconvlora.training.folder import RunFolder
 from geoconvlora.training.pictures import draw_curves, draw_samples
 from geoconvlora.training.precision import choose_device, is_first_process
-from geoconvlora.training.sources import open_sources
+from geoconvlora.training.sources import Sources, open_sources
 from geoconvlora.training.split_file import save_split
 from geoconvlora.training.task import task_of
-from geoconvlora.training.trainer import fit
+from geoconvlora.training.trainer import Fitted, fit
 
 
 class TrainResult(BaseModel):
@@ -72,7 +73,8 @@ def train(
     Raises:
         ConfigError: The configuration cannot work, is not that of the run to resume, or made the
             weights diverge.
-        OutputError: The model file or an unfinished run exists, or the folder is missing.
+        OutputError: The model file or an unfinished run exists, the folder is missing, or another
+            run writes in it.
         LabelError: Labels cannot be used.
         SceneError: An image cannot be read.
         WeightsError: Base weights are missing or wrong.
@@ -92,21 +94,31 @@ def train(
     if dry_run:
         task_of(config)
         return _result(None, folder, 0, None, started)
-    if is_first_process():
-        folder.prepare(config, resume=resume)
-        save_split(sources.split, config, folder.path)
-    fitted = fit(
-        config,
-        sources,
-        folder,
-        resume=resume,
-        max_minutes=max_minutes,
-        progress=progress,
-        report=report,
-    )
-    if not fitted.first:
-        model = config.out if fitted.finished else None
-        return _result(model, folder, fitted.epochs, None, started)
+    first = is_first_process()
+    # The other processes of a run share the first one's claim.
+    with folder.held() if first else nullcontext():
+        if first:
+            folder.prepare(config, resume=resume)
+            save_split(sources.split, config, folder.path)
+        fitted = fit(
+            config,
+            sources,
+            folder,
+            resume=resume,
+            max_minutes=max_minutes,
+            progress=progress,
+            report=report,
+        )
+        if not fitted.first:
+            model = config.out if fitted.finished else None
+            return _result(model, folder, fitted.epochs, None, started)
+        return _finished(config, sources, folder, fitted, started)
+
+
+def _finished(
+    config: TrainConfig, sources: Sources, folder: RunFolder, fitted: Fitted, started: float
+) -> TrainResult:
+    """Write what a run makes at its end, if it has come there."""
     best = load_best(fitted.task, folder.best)
     model = None
     if fitted.finished:

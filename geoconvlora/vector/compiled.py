@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -16,17 +17,26 @@ from numba.core.runtime import rtsys
 from numba.extending import typeof_impl
 
 
-class CompiledLoop:
-    """A function with one signature; compiled when it is first called, from Python or a loop.
-
-    numba keeps machine code beside the source, in ``NUMBA_CACHE_DIR`` or in the user's cache
-    folder. Where none of them can be written the function is compiled in every process.
-    """
+class _MachineCode(ABC):
+    """A function with one signature, and what numba makes of it."""
 
     def __init__(self, signature: str, function: Callable[..., Any]) -> None:
         self.__doc__ = function.__doc__
         self._signature = signature
         self._function = function
+
+    @cached_property
+    @abstractmethod
+    def machine_code(self) -> Callable[..., Any]:
+        """What numba makes of the function."""
+
+
+class CompiledLoop(_MachineCode):
+    """A function with one signature; compiled when it is first called, from Python or a loop.
+
+    numba keeps machine code beside the source, in ``NUMBA_CACHE_DIR`` or in the user's cache
+    folder. Where none of them can be written the function is compiled in every process.
+    """
 
     def __call__(self, *arguments: Any) -> Any:
         """Call the machine code."""
@@ -34,7 +44,7 @@ class CompiledLoop:
 
     @cached_property
     def machine_code(self) -> Callable[..., Any]:
-        """What numba makes of the function."""
+        """What numba makes of the function, for Python and for loops."""
         with event.install_listener("numba:compile", _ANNOUNCER):
             try:
                 made = self._compile(keep=True)
@@ -52,13 +62,8 @@ class CompiledLoop:
         return _for_one_signature(made, self._signature)
 
 
-class LoopPart:
+class LoopPart(_MachineCode):
     """A function with one signature that compiled loops call; its code is part of theirs."""
-
-    def __init__(self, signature: str, function: Callable[..., Any]) -> None:
-        self.__doc__ = function.__doc__
-        self._signature = signature
-        self._function = function
 
     def __call__(self, *arguments: Any) -> Any:
         """Call the function as Python has it: slow, for tests and debuggers."""
@@ -145,9 +150,8 @@ def part_of_loops(signature: str) -> Callable[[Callable[..., Any]], LoopPart]:
     return lambda function: LoopPart(signature, function)
 
 
-@typeof_impl.register(CompiledLoop)
-@typeof_impl.register(LoopPart)
-def _type_of_loop(loop: CompiledLoop | LoopPart, _context: Any) -> Any:
+@typeof_impl.register(_MachineCode)
+def _type_of_loop(loop: _MachineCode, _context: Any) -> Any:
     """Let one compiled loop call another."""
     return types.Dispatcher(loop.machine_code)
 
