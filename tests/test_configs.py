@@ -18,8 +18,11 @@ from geoconvlora.weights.catalogue import bundled_models
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
-GOING_ON = {"landcover": "landcover-places.safetensors"}
-"""Configurations that go on from what another one writes."""
+GOING_ON = {
+    "landcover": ("landcover-places.safetensors", "landcover"),
+    "fields_two_sizes": ("fields.safetensors", "fields"),
+}
+"""Configurations that go on from what another one writes, and the bundled model of its kind."""
 SCRIPTS = {
     "fields": [("field_scenes.py", "", "field_scenes", "--field-free")],
     "landcover_places": [
@@ -37,10 +40,11 @@ def test_configuration_parses_and_says_how_it_is_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if path.stem in GOING_ON:
-        with pytest.raises(ModelFileError, match=GOING_ON[path.stem]):
+        start, bundled = GOING_ON[path.stem]
+        with pytest.raises(ModelFileError, match=start):
             load_config(path)
         # The bundled model was made by this very configuration, so it can stand for its start.
-        shutil.copy(bundled_models()[path.stem], GOING_ON[path.stem])
+        shutil.copy(bundled_models()[bundled], start)
     assert isinstance(load_config(path), TrainConfig)
     assert f"geoconvlora train configs/{path.name}" in path.read_text(encoding="utf-8")
 

@@ -15,8 +15,9 @@ from geoconvlora.errors import ConfigError
 from geoconvlora.inference.ahead import ahead
 from geoconvlora.inference.batches import Batch, read_batches
 from geoconvlora.inference.blending import Piece, join, support
+from geoconvlora.inference.scales import probabilities
 from geoconvlora.inference.strips import StripWriter, to_steps
-from geoconvlora.inference.task import Augmentation, MapTask
+from geoconvlora.inference.task import ONE_SCALE, Augmentation, MapTask, Scales
 
 #: Batches that wait for the network.
 _BATCHES_AHEAD = 1
@@ -103,7 +104,9 @@ def _write_strip(
     with StripWriter(path, planes=planes, rows=height) as writer:
         joining = _Columns(task, writer)
         while batch.columns:
-            found = predict_tiles(network, batch.values, device, task.tta, spread=task.spread)
+            found = predict_tiles(
+                network, batch.values, device, task.tta, scales=task.scales, spread=task.spread
+            )
             joining.add(batch, *found)
             batch = next(following)
         joining.finish()
@@ -172,6 +175,7 @@ def predict_tiles(
     device: torch.device,
     tta: Augmentation = "none",
     *,
+    scales: Scales = ONE_SCALE,
     spread: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Return the probabilities ``(B, K, h, w)`` of tiles ``(B, C, h, w)``, mean over their views.
@@ -186,7 +190,7 @@ def predict_tiles(
         for count, (transposed, flipped) in enumerate(_VIEWS[tta], start=1):
             view = seen.mT if transposed else seen
             view = view.flip(flipped) if flipped else view
-            found = torch.softmax(network(view).float(), dim=1)
+            found = probabilities(network, view, scales)
             found = found.flip(flipped) if flipped else found
             found = found.mT if transposed else found
             if mean is None:

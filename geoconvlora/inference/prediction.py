@@ -24,7 +24,7 @@ from geoconvlora.inference.several import Joining, predict_several
 from geoconvlora.inference.sinks import MapSinks
 from geoconvlora.inference.spool import Spool
 from geoconvlora.inference.target_area import AskedArea
-from geoconvlora.inference.task import Augmentation, MapTask
+from geoconvlora.inference.task import Augmentation, MapTask, Scales
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import PredictionGrid, Window, fit_normaliser, open_scene
 from geoconvlora.scenes.area import read_area
@@ -226,6 +226,7 @@ def predict(
             batch_size=batch_size,
             blend=blend,
             tta=tta,
+            scales=Scales.of(card),
             spread=plan.uncertainty is not None,
             area=area,
         )

@@ -22,7 +22,7 @@ from geoconvlora.inference.outputs import OutputPlan
 from geoconvlora.inference.progress import progress_of
 from geoconvlora.inference.rows import MapRows
 from geoconvlora.inference.settings import settings_of
-from geoconvlora.inference.task import Augmentation, MapTask
+from geoconvlora.inference.task import Augmentation, MapTask, Scales
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import PredictionGrid, Scene, Window, fit_normaliser, open_scene
 from geoconvlora.scenes.area import Area
@@ -88,6 +88,7 @@ class SceneMapper:
             batch_size=self.batch_size,
             blend=self.blend,
             tta=self.tta,
+            scales=Scales.of(self.card),
             area=None if part is None else Area.of_window(part, scene, grid),
         )
 

@@ -10,10 +10,33 @@ from geoconvlora.inference.blending import Blend
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import Normaliser, PredictionGrid, Scene, Window
 from geoconvlora.scenes.area import Area
+from geoconvlora.weights.card import ModelCard
 
 Augmentation = Literal["none", "flips", "d4"]
 """Views of a tile whose probabilities are averaged: itself, its four mirrorings, or all eight
 mirrorings and rotations of a square."""
+
+
+@dataclass(frozen=True)
+class Scales:
+    """At which sizes a network sees each tile.
+
+    Attributes:
+        reductions: How many times the tile is reduced; the first is 1.
+        objects: Class ids of objects' interior and boundary; None for a map of classes.
+    """
+
+    reductions: tuple[int, ...] = (1,)
+    objects: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, card: ModelCard) -> Scales:
+        """Return those of a model."""
+        rule = card.instances
+        return cls(card.reductions, None if rule is None else (rule.interior, rule.boundary))
+
+
+ONE_SCALE = Scales()
 
 
 @dataclass(frozen=True)
@@ -31,6 +54,7 @@ class MapTask:
             the network sees together depends on the scene alone.
         blend: How tiles are joined.
         tta: Views of a tile that are averaged.
+        scales: Sizes at which the network sees each view.
         spread: Whether to tell how far predictions of a pixel differ.
         area: The part that is asked for; None: all.
     """
@@ -43,6 +67,7 @@ class MapTask:
     batch_size: int = 4
     blend: Blend = "cosine"
     tta: Augmentation = "none"
+    scales: Scales = ONE_SCALE
     spread: bool = False
     area: Area | None = None
 

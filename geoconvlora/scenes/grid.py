@@ -63,7 +63,8 @@ class PredictionGrid:
         """Return the grid nearest to the model's pixel size, in ratio.
 
         A scene coarser than the model accepts is enlarged as the coarsest that it accepts: more
-        would cost pixels and gain nothing. A finer one is reduced to the model's pixel size.
+        would cost pixels and gain nothing. None is enlarged more than ``max_zoom_in`` times. A
+        finer one is reduced to the model's pixel size.
 
         Raises:
             SceneError: The scene's pixel size is outside the model's range and the card says to
@@ -113,7 +114,8 @@ def zoom_of(gsd_m: float, resolution: Resolution) -> tuple[int, int]:
     if resolution.gsd_m is None:
         return 1, 1
     accepted_gsd_m = min(gsd_m, _coarsest_gsd_m(resolution))
-    zoom_in = min(nearest_integer(accepted_gsd_m / resolution.gsd_m), MAX_ZOOM_IN)
+    most = min(resolution.max_zoom_in or MAX_ZOOM_IN, MAX_ZOOM_IN)
+    zoom_in = min(nearest_integer(accepted_gsd_m / resolution.gsd_m), most)
     return zoom_in, nearest_integer(resolution.gsd_m / gsd_m)
 
 
@@ -174,6 +176,8 @@ def _coarsest_gsd_m(resolution: Resolution) -> float:
     """Pixel size of the coarsest scene that the model accepts."""
     coarsest = resolution.max_gsd_m or math.inf
     if resolution.gsd_m is None:
+        return coarsest
+    if resolution.max_zoom_in is not None:
         return coarsest
     return min(coarsest, resolution.gsd_m * MAX_ZOOM_IN * math.sqrt(2))
 

@@ -5,6 +5,7 @@ Paths in a configuration are relative to the current folder, as they are on the 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ from geoconvlora.weights.card import (
     EncoderName,
     Frozen,
     InstanceRule,
+    Reductions,
     Resolution,
     Scaling,
     TaskKind,
@@ -220,6 +222,8 @@ class TrainConfig(Frozen):
     less is overlap, so that maps take less time."""
     map_overlap: int | None = Field(default=None, ge=0)
     """Pixels that those tiles share; None: a quarter of them."""
+    map_reductions: Reductions = (1,)
+    """At which sizes the network sees those tiles; what it finds at all of them is joined."""
     data: DataConfig
     split: SplitConfig = SplitConfig()
     optim: OptimConfig = OptimConfig()
@@ -306,6 +310,12 @@ class TrainConfig(Frozen):
                     f"{name} {size} is no multiple of {unit}: the encoder sees tiles {shrink} "
                     f"times smaller, in patches of {PATCH}"
                 )
+        unit *= math.lcm(*self.map_reductions)
+        if (self.map_tile_size or self.tile_size) % unit:
+            raise ValueError(
+                f"map_reductions {self.map_reductions} need a map_tile_size that is a multiple of "
+                f"{unit}"
+            )
 
     def _check_tiles(self, source: TilesConfig) -> None:
         if source.images == source.labels and not source.label_suffix:

@@ -113,6 +113,7 @@ def export(
         resolution=config.resolution,
         tile_size=config.map_tile_size or config.tile_size,
         overlap=config.map_overlap,
+        reductions=config.map_reductions,
         instances=config.instances,
         training=record,
     )

@@ -45,6 +45,9 @@ def filled_by_model(tree: Mapping[str, Any]) -> dict[str, Any]:
         "resolution": content["resolution"],
         "tile_size": min(card.tile_size, LARGEST_TILE // card.multiple * card.multiple),
     }
+    side = tree.get("map_tile_size") or tree.get("tile_size") or known["tile_size"]
+    if isinstance(side, int) and side % card.multiple == 0:
+        known["map_reductions"] = content["reductions"]
     if "classes" in tree:
         # What a model maps is of one piece: other classes are no objects of its rule.
         for key in ("task", "instances"):

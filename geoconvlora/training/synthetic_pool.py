@@ -35,10 +35,12 @@ class SyntheticPool:
         """The landscape of this key; every pixel of it is valid."""
         from geoconvlora.synthetic import training_sample
 
+        seed = self._first_seed + key
+        native = np.random.default_rng([seed, 0x5CA1E]).random() < self._config.native
         image, mask = training_sample(
-            self._first_seed + key,
+            seed,
             self._size,
-            upscale=self._config.upscale,
+            upscale=1 if native else self._config.upscale,
             wilderness=self._config.wilderness,
             overcast=self._config.overcast,
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 FORMAT_VERSION: Literal[1] = 1
 """Version of the model file's layout; another one is refused."""
@@ -15,6 +16,20 @@ TaskKind = Literal["classes", "instances"]
 
 EncoderName = Annotated[str, Field(pattern=r"^(vit_[tblh]|timm/[a-z0-9_]+)$")]
 """Size of SAM's encoder, or a plain ViT by its name in timm: ``timm/vit_small_patch16_224``."""
+
+
+def _begins_with_1(reductions: tuple[int, ...]) -> tuple[int, ...]:
+    if reductions[0] != 1 or len(set(reductions)) < len(reductions):
+        raise ValueError(f"the first must be 1 and all must differ, not {reductions}")
+    return reductions
+
+
+Reductions = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=8)], ...],
+    Field(min_length=1),
+    AfterValidator(_begins_with_1),
+]
+"""How many times a tile is reduced for the network; (1, 2) shows it as it is and half as large."""
 
 
 class Frozen(BaseModel):
@@ -76,6 +91,9 @@ class Resolution(Frozen):
     max_gsd_m: float | None = None
     """Range of scenes' pixel sizes that the model accepts. A scene coarser than that is enlarged
     as one of ``max_gsd_m`` would be."""
+    max_zoom_in: int | None = Field(default=None, ge=1)
+    """How many times finer than a scene the network's grid is at most. Fields of coarse scenes are
+    large, and look to a network as small fields of finer scenes do."""
     outside: Literal["refuse", "warn"] = "warn"
     refuse_gsd_m: float | None = Field(default=None, gt=0)
     """Scenes with pixels of this size and coarser are refused in any case: nothing can be seen in
@@ -148,14 +166,18 @@ class ModelCard(Frozen):
     """Side of the network's input in pixels of its own grid; a multiple of :attr:`multiple`."""
     overlap: int | None = None
     """Pixels that neighbouring tiles share; None: a quarter of the tile."""
+    reductions: Reductions = (1,)
+    """At which sizes the network sees each tile; what it finds at all of them is joined
+    (:mod:`geoconvlora.inference.scales`)."""
     instances: InstanceRule | None = None
     training: TrainingRecord = TrainingRecord()
 
     @property
     def multiple(self) -> int:
-        """What the sides of the network's input are multiples of."""
+        """What the sides of tiles are multiples of."""
         shrink = self.decoder.get("shrink", 1)
-        return PATCH * shrink if isinstance(shrink, int) and shrink > 0 else PATCH
+        patch = PATCH * shrink if isinstance(shrink, int) and shrink > 0 else PATCH
+        return patch * math.lcm(*self.reductions)
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelCard:

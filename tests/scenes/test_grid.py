@@ -125,6 +125,20 @@ def test_pixel_size_outside_the_models_range(write_raster, limits) -> None:
 @pytest.mark.parametrize(
     ("limits", "zoom"),
     [
+        ({"gsd_m": 2, "max_zoom_in": 2}, (2, 1)),
+        ({"gsd_m": 6, "max_zoom_in": 3}, (2, 1)),
+        ({"gsd_m": 0.2, "max_gsd_m": 30, "max_zoom_in": 2}, (2, 1)),
+    ],
+)
+def test_enlargement_ends_at_the_cards_factor(write_raster, limits, zoom) -> None:
+    with open_scene(write_raster(SCENE)) as scene:
+        grid = PredictionGrid.for_scene(scene, Resolution(**limits))
+    assert (grid.zoom_in, grid.zoom_out) == zoom
+
+
+@pytest.mark.parametrize(
+    ("limits", "zoom"),
+    [
         ({"gsd_m": 2, "max_gsd_m": 6}, (3, 1)),
         ({"gsd_m": 2, "max_gsd_m": 1}, (1, 1)),
         ({"gsd_m": 0.5}, (8, 1)),

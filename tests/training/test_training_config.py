@@ -65,6 +65,8 @@ def test_differing_keys_are_dotted() -> None:
             ["map_tile_size 80", "multiple of 32"],
         ),
         ({"map_tile_size": 96, "map_overlap": 49}, ["map_overlap 49", "half of 96"]),
+        ({"map_reductions": [2, 1]}, ["map_reductions", "first must be 1"]),
+        ({"map_tile_size": 112, "map_reductions": [1, 2]}, ["map_tile_size", "multiple of 32"]),
         ({"loss": {"class_weights": [1, 2]}}, ["class_weights", "2 values for 3 classes"]),
         ({"loss": {"name": "structure-intended"}}, ["structure-intended", "2 classes, not 3"]),
         ({"instances": None}, ["instances"]),

@@ -17,6 +17,7 @@ from geoconvlora.errors import ConfigError, ModelFileError
 from geoconvlora.sam import build_segmenter
 from geoconvlora.training.config_file import load_config, save_config
 from geoconvlora.training.run import train
+from geoconvlora.training.start import filled_by_model
 from geoconvlora.training.task import task_of
 from geoconvlora.weights import read_card, save_base
 
@@ -133,3 +134,13 @@ def test_command_goes_on_from_a_model_without_a_configuration(tiles: Path, model
     card = read_card(tiles / "second.safetensors")
     assert [c.name for c in card.classes] == [c["name"] for c in CLASSES]
     assert card.training.config["init"] == str(model)
+
+
+@pytest.mark.parametrize(("tile_size", "kept"), [(256, True), (96, False)])
+def test_sizes_at_which_the_model_maps_are_kept_where_tiles_allow_it(
+    tile_size: int, kept: bool
+) -> None:
+    card = read_card("fields")
+    filled = filled_by_model({"init": "fields", "tile_size": tile_size})
+    assert len(card.reductions) > 1
+    assert filled.get("map_reductions") == (list(card.reductions) if kept else None)

@@ -1,0 +1,125 @@
+"""Object scores of a field model in windows of three continents, whose fields we drew by eye.
+
+    python benchmarks/fields_places.py                         # the bundled model
+    python benchmarks/fields_places.py --model my.safetensors
+
+`field_places/*.json` hold the outlines, in pixels (column, row) of scenes under
+`../shared/data/train`: all fields of which more than half lies in a window, and "unclear" ground,
+which is left out. They choose between models and thresholds, so they train none. Other eyes would
+have drawn some boundaries otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import geopandas as gpd
+import numpy as np
+import rasterio
+import shapely
+from numpy.typing import NDArray
+
+from geoconvlora.evaluate import ObjectScores, object_scores
+
+DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
+DRAWN = Path(__file__).with_name("field_places")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One labelled window.
+
+    Attributes:
+        name: Name of its file.
+        scene: The scene.
+        bands: Red, green and blue of it.
+        fields: Outlines, in a projected CRS.
+        window: The ground in which they are complete.
+    """
+
+    name: str
+    scene: Path
+    bands: tuple[int, ...]
+    fields: gpd.GeoDataFrame
+    window: gpd.GeoDataFrame
+
+    @classmethod
+    def read(cls, file: Path, data: Path) -> Self:
+        """Read outlines, and place them on the ground by their scene."""
+        drawn = json.loads(file.read_text())
+        scene = data / "train" / drawn["scene"]
+        column, row, width, height = drawn["window"]
+        window = shapely.box(column, row, column + width, row + height)
+        unclear = shapely.union_all([shapely.Polygon(ring) for ring in drawn["unclear"]])
+        with rasterio.open(scene) as raster:
+            affine, crs = raster.transform, raster.crs
+
+        def on_the_ground(shapes: list[shapely.Geometry]) -> gpd.GeoDataFrame:
+            moved = shapely.transform(np.array(shapes), lambda at: np.column_stack(affine * at.T))
+            placed = gpd.GeoDataFrame(geometry=moved, crs=crs)
+            return placed.to_crs(placed.estimate_utm_crs()) if crs.is_geographic else placed
+
+        return cls(
+            name=file.stem,
+            scene=scene,
+            bands=tuple(drawn["bands"]),
+            fields=on_the_ground([shapely.Polygon(ring) for ring in drawn["fields"]]),
+            window=on_the_ground([shapely.difference(window, unclear)]),
+        )
+
+    @cached_property
+    def least_area(self) -> float:
+        """Square metres in a window that make an object: four pixels."""
+        with rasterio.open(self.scene) as raster:
+            pixels = raster.width * raster.height
+            footprint = gpd.GeoSeries([shapely.box(*raster.bounds)], crs=raster.crs)
+        return 4 * float(footprint.to_crs(self.fields.crs).area.sum()) / pixels
+
+    def scores(self, predicted: gpd.GeoDataFrame) -> ObjectScores:
+        """Scores in the window."""
+        return object_scores(
+            predicted, self.fields, windows=self.window, least_area=self.least_area
+        )
+
+
+def places(data: Path) -> list[Place]:
+    """All places whose scenes are there."""
+    return [Place.read(file, data) for file in sorted(DRAWN.glob("*.json"))]
+
+
+def predicted_polygons(place: Place, model: str) -> gpd.GeoDataFrame:
+    """What `predict` writes for a place's scene."""
+    from geoconvlora.inference import predict
+
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "fields.gpkg"
+        predict(place.scene, out, model=model, bands=place.bands)
+        return gpd.read_file(out, layer="fields")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, default=DATA, help="folder with train/")
+    parser.add_argument("--model", default="fields")
+    options = parser.parse_args()
+    print("| place | fields | object F1 | precision | recall | extent IoU |")
+    print("|---|---|---|---|---|---|")
+    rows: list[NDArray[np.float64]] = []
+    for place in places(options.data):
+        s = place.scores(predicted_polygons(place, options.model))
+        rows.append(np.array([s.f1, s.precision, s.recall, s.extent_iou]))
+        cells = " | ".join(f"{value:.3f}" for value in rows[-1])
+        print(f"| {place.name} | {s.tp + s.fn} | {cells} |", flush=True)
+    cells = " | ".join(f"{value:.3f}" for value in np.mean(rows, axis=0))
+    print(f"| mean | | {cells} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""What a network finds at several sizes of a tile, joined.
+
+Networks of a few million weights know objects of some tens of pixels. What is larger than that lies
+flat around a pixel, like sea or sand; half as large it is an object again.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate
+
+from geoconvlora.inference.task import Scales
+
+SHARE_OF_REDUCED = 0.25
+"""Weight of a reduced view where the line between objects is asked for: it sees less of it."""
+
+
+def probabilities(network: nn.Module, seen: Tensor, scales: Scales) -> Tensor:
+    """Return class probabilities ``(B, K, h, w)`` of normalised images ``(B, C, h, w)``.
+
+    Of classes the mean over the sizes. Of objects, their extent (interior and boundary) is taken
+    where any size finds it, and the boundary's share of it as the mean over the sizes, weighted by
+    what each finds there.
+
+    Args:
+        network: Images to logits ``(B, K, h, w)``.
+        seen: Sides are multiples of the network's, times the largest reduction.
+        scales: How many times the images are reduced, and what objects are made of.
+    """
+    views = [_at(network, seen, factor) for factor in scales.reductions]
+    if len(views) == 1:
+        return views[0]
+    if scales.objects is None:
+        return torch.stack(views).mean(dim=0)
+    interior, boundary = scales.objects
+    extents = [view[:, interior] + view[:, boundary] for view in views]
+    extent = torch.stack(extents).amax(dim=0)
+    weights = [1.0] + [SHARE_OF_REDUCED] * (len(views) - 1)
+    lines = sum(w * view[:, boundary] for w, view in zip(weights, views, strict=True))
+    found = sum(w * one for w, one in zip(weights, extents, strict=True))
+    share = lines / torch.clamp(torch.as_tensor(found), min=1e-6)
+    # What is left is shared by the other classes as the first view has it.
+    first = views[0]
+    rest = (1 - extent) / torch.clamp(1 - extents[0], min=1e-6)
+    joined = first * rest[:, None]
+    joined[:, interior] = extent * (1 - share)
+    joined[:, boundary] = extent * share
+    return joined
+
+
+def _at(network: nn.Module, seen: Tensor, factor: int) -> Tensor:
+    """Probabilities by a view that is reduced, on the grid of the whole."""
+    if factor == 1:
+        return torch.softmax(network(seen).float(), dim=1)
+    found = torch.softmax(network(avg_pool2d(seen, factor)).float(), dim=1)
+    return interpolate(found, scale_factor=factor, mode="bilinear", align_corners=False)
