@@ -60,8 +60,14 @@ class Place:
         with rasterio.open(scene) as raster:
             affine, crs = raster.transform, raster.crs
 
+        a, b, left, d, e, top = tuple(affine)[:6]
+
+        def place(at: NDArray[np.float64]) -> NDArray[np.float64]:
+            column, row = at.T
+            return np.column_stack([a * column + b * row + left, d * column + e * row + top])
+
         def on_the_ground(shapes: list[shapely.Geometry]) -> gpd.GeoDataFrame:
-            moved = shapely.transform(np.array(shapes), lambda at: np.column_stack(affine * at.T))
+            moved = shapely.transform(np.array(shapes), place)
             placed = gpd.GeoDataFrame(geometry=moved, crs=crs)
             return placed.to_crs(placed.estimate_utm_crs()) if crs.is_geographic else placed
 
@@ -89,7 +95,7 @@ class Place:
 
 
 def places(data: Path) -> list[Place]:
-    """All places whose scenes are there."""
+    """All places."""
     return [Place.read(file, data) for file in sorted(DRAWN.glob("*.json"))]
 
 

@@ -102,7 +102,10 @@ def predict(
     ] = None,
     tile_size: Annotated[
         int | None,
-        typer.Option("--tile-size", help="Side of tiles in pixels, up to 4096; default: model's."),
+        typer.Option(
+            "--tile-size",
+            help="Side of tiles in pixels, a multiple of what the model needs; default: model's.",
+        ),
     ] = None,
     overlap: Annotated[
         int | None, typer.Option("--overlap", help="Pixels that tiles share; default: a quarter.")

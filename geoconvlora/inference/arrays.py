@@ -18,7 +18,7 @@ from geoconvlora.errors import ConfigError
 from geoconvlora.inference.blending import Blend
 from geoconvlora.inference.rasters import NODATA_CLASS, most_probable
 from geoconvlora.inference.rows import on_scene_grid
-from geoconvlora.inference.task import Augmentation, MapTask
+from geoconvlora.inference.task import Augmentation, MapTask, Scales
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import Normaliser, PredictionGrid, Window, fit_normaliser
 from geoconvlora.scenes.array_scene import ArrayScene
@@ -106,6 +106,7 @@ def predict_array(
             tiling=tiling,
             normaliser=normaliser,
             classes=len(card.classes),
+            scales=Scales.of(card),
             batch_size=batch_size,
             blend=blend,
             tta=tta,

@@ -12,20 +12,23 @@ from torch.nn.functional import avg_pool2d, interpolate
 
 from geoconvlora.inference.task import Scales
 
-SHARE_OF_REDUCED = 0.25
-"""Weight of a reduced view where the line between objects is asked for: it sees less of it."""
+WEIGHT_OF_REDUCED = 0.25
+"""Of a reduced view, where lines between objects are asked for: it sees less of them."""
 
 
 def probabilities(network: nn.Module, seen: Tensor, scales: Scales) -> Tensor:
     """Return class probabilities ``(B, K, h, w)`` of normalised images ``(B, C, h, w)``.
 
-    Of classes the mean over the sizes. Of objects, their extent (interior and boundary) is taken
-    where any size finds it, and the boundary's share of it as the mean over the sizes, weighted by
-    what each finds there.
+    Of classes the mean over the sizes. Of objects, the extent P(interior) + P(boundary) is the
+    largest of all sizes; the boundary's share of it is sum(w P(boundary)) / sum(w extent), with w
+    of 1 for the tile as it is and WEIGHT_OF_REDUCED for others: where one size alone finds an
+    object, its lines are that one's.
+
+    A reduced view averages what is invalid, 0 for the network, with what lies beside it.
 
     Args:
         network: Images to logits ``(B, K, h, w)``.
-        seen: Sides are multiples of the network's, times the largest reduction.
+        seen: Reduced, its sides are multiples of the network's.
         scales: How many times the images are reduced, and what objects are made of.
     """
     views = [_at(network, seen, factor) for factor in scales.reductions]
@@ -35,11 +38,11 @@ def probabilities(network: nn.Module, seen: Tensor, scales: Scales) -> Tensor:
         return torch.stack(views).mean(dim=0)
     interior, boundary = scales.objects
     extents = [view[:, interior] + view[:, boundary] for view in views]
-    extent = torch.stack(extents).amax(dim=0)
-    weights = [1.0] + [SHARE_OF_REDUCED] * (len(views) - 1)
+    extent = torch.stack(extents).amax(dim=0).clamp(max=1)
+    weights = [1.0] + [WEIGHT_OF_REDUCED] * (len(views) - 1)
     lines = sum(w * view[:, boundary] for w, view in zip(weights, views, strict=True))
     found = sum(w * one for w, one in zip(weights, extents, strict=True))
-    share = lines / torch.clamp(torch.as_tensor(found), min=1e-6)
+    share = (lines / torch.clamp(torch.as_tensor(found), min=1e-6)).clamp(max=1)
     # What is left is shared by the other classes as the first view has it.
     first = views[0]
     rest = (1 - extent) / torch.clamp(1 - extents[0], min=1e-6)

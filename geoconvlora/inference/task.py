@@ -49,12 +49,12 @@ class MapTask:
         tiling: The tile grid over all of it, whatever part is asked for.
         normaliser: From stored values to the network's.
         classes: K.
+        scales: Sizes at which the network sees each view of a tile.
         batch_size: Tiles that the network sees at once. A batch is always from one group of as
             many neighbouring tiles of a row, and holds those of them that have a valid pixel: what
             the network sees together depends on the scene alone.
         blend: How tiles are joined.
         tta: Views of a tile that are averaged.
-        scales: Sizes at which the network sees each view.
         spread: Whether to tell how far predictions of a pixel differ.
         area: The part that is asked for; None: all.
     """
@@ -64,10 +64,10 @@ class MapTask:
     tiling: Tiling
     normaliser: Normaliser
     classes: int
+    scales: Scales
     batch_size: int = 4
     blend: Blend = "cosine"
     tta: Augmentation = "none"
-    scales: Scales = ONE_SCALE
     spread: bool = False
     area: Area | None = None
 

@@ -58,7 +58,8 @@ class Tiling:
         """
         if tile < multiple or tile % multiple:
             raise ConfigError(
-                f"tile size {tile} is not a multiple of {multiple}: give one, e.g. 256"
+                f"tile size {tile} is not a multiple of {multiple}: give one, e.g. "
+                f"{multiple * max(1, round(256 / multiple))}"
             )
         if tile > MAX_TILE:
             raise ConfigError(

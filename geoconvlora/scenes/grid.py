@@ -177,8 +177,6 @@ def _coarsest_gsd_m(resolution: Resolution) -> float:
     coarsest = resolution.max_gsd_m or math.inf
     if resolution.gsd_m is None:
         return coarsest
-    if resolution.max_zoom_in is not None:
-        return coarsest
     return min(coarsest, resolution.gsd_m * MAX_ZOOM_IN * math.sqrt(2))
 
 

@@ -136,7 +136,7 @@ class SyntheticConfig(Frozen):
     val_samples: int = Field(default=128, ge=1)
     upscale: int = Field(default=2, ge=1)
     """Network pixels along a sensor pixel."""
-    native: float = Field(default=0.0, ge=0, le=1)
+    native_share: float = Field(default=0.0, ge=0, le=1)
     """Share of samples with one network pixel to a sensor pixel, whatever ``upscale`` says: for
     models that map at several scales."""
     wilderness: float = Field(default=0.0, ge=0, le=1)

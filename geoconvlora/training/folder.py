@@ -113,6 +113,8 @@ class RunFolder:
             raise OutputError(
                 f"{self.path}: another run is writing in it: wait for it, or give another --out"
             ) from None
+        except (OSError, NotImplementedError) as error:
+            raise OutputError(f"{file} cannot be locked: {error}") from None
         try:
             yield
         finally:

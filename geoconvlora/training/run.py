@@ -98,6 +98,8 @@ def train(
     # The other processes of a run share the first one's claim.
     with folder.held() if first else nullcontext():
         if first:
+            # Another run may have ended here since.
+            folder.check(config, resume=resume, overwrite=overwrite)
             folder.prepare(config, resume=resume)
             save_split(sources.split, config, folder.path)
         fitted = fit(

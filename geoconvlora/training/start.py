@@ -36,6 +36,7 @@ def filled_by_model(tree: Mapping[str, Any]) -> dict[str, Any]:
         return dict(tree)
     card = _card(model)
     content = card.model_dump(mode="json")
+    unit = card.network_multiple
     known = {
         "task": content["task"],
         "classes": content["classes"],
@@ -43,11 +44,18 @@ def filled_by_model(tree: Mapping[str, Any]) -> dict[str, Any]:
         "bands": content["bands"],
         "scaling": content["scaling"],
         "resolution": content["resolution"],
-        "tile_size": min(card.tile_size, LARGEST_TILE // card.multiple * card.multiple),
+        "tile_size": min(card.tile_size, LARGEST_TILE // unit * unit),
     }
     side = tree.get("map_tile_size") or tree.get("tile_size") or known["tile_size"]
     if isinstance(side, int) and side % card.multiple == 0:
         known["map_reductions"] = content["reductions"]
+    elif len(card.reductions) > 1 and "map_reductions" not in tree:
+        warnings.warn(
+            f"{model} maps tiles at {len(card.reductions)} sizes, the new model at one: its tiles "
+            f"are no multiple of {card.multiple}; set map_tile_size to one to keep that",
+            UserWarning,
+            stacklevel=2,
+        )
     if "classes" in tree:
         # What a model maps is of one piece: other classes are no objects of its rule.
         for key in ("task", "instances"):

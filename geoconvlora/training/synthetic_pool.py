@@ -36,7 +36,7 @@ class SyntheticPool:
         from geoconvlora.synthetic import training_sample
 
         seed = self._first_seed + key
-        native = np.random.default_rng([seed, 0x5CA1E]).random() < self._config.native
+        native = np.random.default_rng([seed, 0x5CA1E]).random() < self._config.native_share
         image, mask = training_sample(
             seed,
             self._size,

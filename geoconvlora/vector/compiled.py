@@ -17,21 +17,21 @@ from numba.core.runtime import rtsys
 from numba.extending import typeof_impl
 
 
-class _MachineCode(ABC):
-    """A function with one signature, and what numba makes of it."""
+class _Compilable(ABC):
+    """A function with one signature, for numba."""
 
     def __init__(self, signature: str, function: Callable[..., Any]) -> None:
         self.__doc__ = function.__doc__
         self._signature = signature
         self._function = function
 
-    @cached_property
+    @property
     @abstractmethod
     def machine_code(self) -> Callable[..., Any]:
         """What numba makes of the function."""
 
 
-class CompiledLoop(_MachineCode):
+class CompiledLoop(_Compilable):
     """A function with one signature; compiled when it is first called, from Python or a loop.
 
     numba keeps machine code beside the source, in ``NUMBA_CACHE_DIR`` or in the user's cache
@@ -62,7 +62,7 @@ class CompiledLoop(_MachineCode):
         return _for_one_signature(made, self._signature)
 
 
-class LoopPart(_MachineCode):
+class LoopPart(_Compilable):
     """A function with one signature that compiled loops call; its code is part of theirs."""
 
     def __call__(self, *arguments: Any) -> Any:
@@ -150,8 +150,8 @@ def part_of_loops(signature: str) -> Callable[[Callable[..., Any]], LoopPart]:
     return lambda function: LoopPart(signature, function)
 
 
-@typeof_impl.register(_MachineCode)
-def _type_of_loop(loop: _MachineCode, _context: Any) -> Any:
+@typeof_impl.register(_Compilable)
+def _type_of_loop(loop: _Compilable, _context: Any) -> Any:
     """Let one compiled loop call another."""
     return types.Dispatcher(loop.machine_code)
 

@@ -91,7 +91,7 @@ class Resolution(Frozen):
     max_gsd_m: float | None = None
     """Range of scenes' pixel sizes that the model accepts. A scene coarser than that is enlarged
     as one of ``max_gsd_m`` would be."""
-    max_zoom_in: int | None = Field(default=None, ge=1)
+    max_zoom_in: int | None = Field(default=None, ge=1, le=8)
     """How many times finer than a scene the network's grid is at most. Fields of coarse scenes are
     large, and look to a network as small fields of finer scenes do."""
     outside: Literal["refuse", "warn"] = "warn"
@@ -174,10 +174,14 @@ class ModelCard(Frozen):
 
     @property
     def multiple(self) -> int:
-        """What the sides of tiles are multiples of."""
+        """What the sides of tiles are multiples of, so that the network takes all their sizes."""
+        return self.network_multiple * math.lcm(*self.reductions)
+
+    @property
+    def network_multiple(self) -> int:
+        """What the sides of the network's input are multiples of."""
         shrink = self.decoder.get("shrink", 1)
-        patch = PATCH * shrink if isinstance(shrink, int) and shrink > 0 else PATCH
-        return patch * math.lcm(*self.reductions)
+        return PATCH * shrink if isinstance(shrink, int) and shrink > 0 else PATCH
 
     @model_validator(mode="after")
     def _consistent(self) -> ModelCard:
@@ -188,6 +192,8 @@ class ModelCard(Frozen):
             raise ValueError(f"tile_size {self.tile_size} is not a multiple of {self.multiple}")
         if (self.task == "instances") != (self.instances is not None):
             raise ValueError("task 'instances' and the instance rule go together")
+        if self.instances is not None and self.instances.interior == self.instances.boundary:
+            raise ValueError("instances: interior and boundary are one class")
         if (self.base is None) != (self.method is None):
             raise ValueError("base and method go together")
         return self

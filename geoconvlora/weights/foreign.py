@@ -8,6 +8,7 @@ says which bands it wants, how they are scaled and what its classes are; the car
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -91,10 +92,11 @@ def load_foreign(path: Path, card: ModelCard) -> nn.Module:
     if broken is not None:
         raise ModelFileError(f"{path} holds NaN or infinity (in {broken}), so it can map nothing")
     whole = ForeignNetwork(network, outputs=len(card.classes))
-    if card.tile_size % whole.stride:
+    unit = whole.stride * math.lcm(*card.reductions)
+    if card.tile_size % unit:
         raise ModelFileError(
-            f"{path}: tile_size {card.tile_size} of its card is no multiple of the network's "
-            f"{whole.stride} pixels"
+            f"{path}: tile_size {card.tile_size} of its card is no multiple of the {unit} pixels "
+            f"that the network needs (its stride is {whole.stride})"
         )
     return whole
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import rioxarray
 import torch
 from networks import convolution
 from pydantic import ValidationError
 from torch import nn
 
+import geoconvlora
 from geoconvlora.inference.network import predict_tiles
-from geoconvlora.inference.scales import SHARE_OF_REDUCED, probabilities
+from geoconvlora.inference.scales import WEIGHT_OF_REDUCED, probabilities
 from geoconvlora.inference.task import Scales
 
 CPU = torch.device("cpu")
@@ -55,7 +57,7 @@ def test_boundaries_of_the_fine_view_weigh_most() -> None:
     answers = {32: (0.0001, 0.2, 0.7999), 16: (0.0001, 0.7999, 0.2)}
     _, interior, boundary = joined(answers, Scales((1, 2), OBJECTS))
     assert boundary == pytest.approx(
-        (0.8 + SHARE_OF_REDUCED * 0.2) / (1 + SHARE_OF_REDUCED), abs=1e-3
+        (0.8 + WEIGHT_OF_REDUCED * 0.2) / (1 + WEIGHT_OF_REDUCED), abs=1e-3
     )
     assert interior == pytest.approx(1 - boundary, abs=1e-3)
 
@@ -73,6 +75,40 @@ def test_one_size_is_the_network_alone() -> None:
     np.testing.assert_array_equal(alone, predict_tiles(network, tiles, CPU, scales=Scales())[0])
     both, _ = predict_tiles(network, tiles, CPU, scales=Scales((1, 2)))
     assert not np.allclose(alone, both)
+
+
+def test_reduced_views_lie_where_the_tile_does() -> None:
+    class Ramp(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.cat([images, -images], dim=1)
+
+    ramp = torch.linspace(-1, 1, 32).expand(1, 1, 32, 32)
+    alone = probabilities(Ramp(), ramp, Scales())
+    both = probabilities(Ramp(), ramp, Scales((1, 2)))
+    inside = (slice(None), slice(None), slice(2, -2), slice(2, -2))
+    np.testing.assert_allclose(both[inside], alone[inside], atol=1e-3)
+
+
+@pytest.mark.parametrize("mode", ["plain", "workers", "array"])
+def test_every_way_of_mapping_sees_all_sizes(
+    make_model, write_scene, patchwork, tmp_path, mode
+) -> None:
+    scene = write_scene(patchwork)
+    network = convolution()
+    one = make_model(network, name="one", tile_size=64)
+    two = make_model(network, name="two", tile_size=64, reductions=(1, 2))
+    geoconvlora.predict(scene, [], model=one, probs=tmp_path / "one.tif")
+    geoconvlora.predict(scene, [], model=two, probs=tmp_path / "two.tif")
+    expected = rioxarray.open_rasterio(tmp_path / "two.tif").values
+    assert not np.allclose(
+        expected, rioxarray.open_rasterio(tmp_path / "one.tif").values, atol=0.01
+    )
+    if mode == "workers":
+        geoconvlora.predict(scene, [], model=two, probs=tmp_path / "w.tif", workers=2)
+        np.testing.assert_array_equal(rioxarray.open_rasterio(tmp_path / "w.tif").values, expected)
+    if mode == "array":
+        found = geoconvlora.predict_array(rioxarray.open_rasterio(scene), model=two)
+        np.testing.assert_allclose(found.probabilities.values, expected, atol=1e-3)
 
 
 def test_the_card_says_at_which_sizes(make_model) -> None:

@@ -49,3 +49,15 @@ def test_synthetic_training_validation_and_other_runs_share_no_landscape() -> No
 
     assert len({first(0), first(0, validation=True), first(1), first(1, validation=True)}) == 4
     assert first(1) == first(1)
+
+
+def test_share_of_native_samples_has_the_sensors_own_pixels() -> None:
+    def drawn(share: float, upscale: int = 2) -> list[bytes]:
+        config = SyntheticConfig(kind="synthetic", native_share=share, upscale=upscale)
+        return [SyntheticPool(config, 32).draw(key).image.tobytes() for key in range(12)]
+
+    enlarged, native, mixed = drawn(0), drawn(1), drawn(0.5)
+    assert native == drawn(0, upscale=1)
+    assert set(mixed) <= {*enlarged, *native}
+    assert 0 < sum(one in native for one in mixed) < len(mixed)
+    assert mixed == drawn(0.5)
