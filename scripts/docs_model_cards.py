@@ -37,8 +37,10 @@ def as_markdown(card: ModelCard, size_bytes: int) -> str:
         "bands": bands,
         "scaling": card.scaling.kind,
         "pixel size": (f"made for {resolution.gsd_m:g} m, " if resolution.gsd_m else "")
-        + f"takes {resolution.min_gsd_m:g} to {resolution.max_gsd_m:g} m",
-        "tile": f"{card.tile_size} x {card.tile_size} pixels",
+        + f"takes {resolution.min_gsd_m:g} to {resolution.max_gsd_m:g} m"
+        + (f", enlarged {resolution.max_zoom_in} times at most" if resolution.max_zoom_in else ""),
+        "tile": f"{card.tile_size} x {card.tile_size} pixels"
+        + "".join(f", and reduced {n} times" for n in card.reductions[1:]),
         "method": f"{card.method} ({_listed(card.method_settings)})" if card.method else "none",
         "base weights": f"{card.base.name} ({card.base.size})" if card.base else "none",
         "size of the file": f"{size_bytes / 1e6:.1f} MB",

@@ -43,7 +43,7 @@ def test_configuration_parses_and_says_how_it_is_run(
         start, bundled = GOING_ON[path.stem]
         with pytest.raises(ModelFileError, match=start):
             load_config(path)
-        # The bundled model was made by this very configuration, so it can stand for its start.
+        # The bundled model is of the same network, so it can stand for the start.
         shutil.copy(bundled_models()[bundled], start)
     assert isinstance(load_config(path), TrainConfig)
     assert f"geoconvlora train configs/{path.name}" in path.read_text(encoding="utf-8")

@@ -90,7 +90,7 @@ class Resolution(Frozen):
     min_gsd_m: float | None = None
     max_gsd_m: float | None = None
     """Range of scenes' pixel sizes that the model accepts. A scene coarser than that is enlarged
-    as one of ``max_gsd_m`` would be."""
+    no more than one of ``max_gsd_m`` would be."""
     max_zoom_in: int | None = Field(default=None, ge=1, le=8)
     """How many times finer than a scene the network's grid is at most. Fields of coarse scenes are
     large, and look to a network as small fields of finer scenes do."""
