@@ -70,13 +70,19 @@ class Labels:
         )
 
 
-def predicted_polygons(scene: Path, model: str, device: str, tta: Augmentation) -> gpd.GeoDataFrame:
+def predicted_polygons(
+    scene: Path,
+    model: str,
+    device: str = "auto",
+    tta: Augmentation = "none",
+    bands: tuple[int, ...] | None = None,
+) -> gpd.GeoDataFrame:
     """What `predict` writes for the scene."""
     from geoconvlora.inference import predict
 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "fields.gpkg"
-        predict(scene, out, model=model, device=device, tta=tta)
+        predict(scene, out, model=model, bands=bands, device=device, tta=tta)
         return gpd.read_file(out, layer="fields")
 
 

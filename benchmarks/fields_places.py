@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Self
 
@@ -23,11 +22,11 @@ import geopandas as gpd
 import numpy as np
 import rasterio
 import shapely
+from fields_belgium import DATA, predicted_polygons
 from numpy.typing import NDArray
 
 from geoconvlora.evaluate import ObjectScores, object_scores
 
-DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 DRAWN = Path(__file__).with_name("field_places")
 
 
@@ -99,16 +98,6 @@ def places(data: Path) -> list[Place]:
     return [Place.read(file, data) for file in sorted(DRAWN.glob("*.json"))]
 
 
-def predicted_polygons(place: Place, model: str) -> gpd.GeoDataFrame:
-    """What `predict` writes for a place's scene."""
-    from geoconvlora.inference import predict
-
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "fields.gpkg"
-        predict(place.scene, out, model=model, bands=place.bands)
-        return gpd.read_file(out, layer="fields")
-
-
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -117,9 +106,11 @@ def main() -> None:
     options = parser.parse_args()
     print("| place | fields | object F1 | precision | recall | extent IoU |")
     print("|---|---|---|---|---|---|")
+    # Some windows are of one scene.
+    mapped = cache(lambda scene, bands: predicted_polygons(scene, options.model, bands=bands))
     rows: list[NDArray[np.float64]] = []
     for place in places(options.data):
-        s = place.scores(predicted_polygons(place, options.model))
+        s = place.scores(mapped(place.scene, place.bands))
         rows.append(np.array([s.f1, s.precision, s.recall, s.extent_iou]))
         cells = " | ".join(f"{value:.3f}" for value in rows[-1])
         print(f"| {place.name} | {s.tp + s.fn} | {cells} |", flush=True)
