@@ -5,8 +5,8 @@
 
 `field_places/*.json` hold the outlines, in pixels (column, row) of scenes under
 `../shared/data/train`: all fields of which more than half lies in a window, and "unclear" ground,
-which is left out. They choose between models and thresholds, so they train none. Other eyes would
-have drawn some boundaries otherwise.
+which is left out, fields that a window cuts among it. They choose between models and thresholds, so
+they train none. Other eyes would have drawn some boundaries otherwise.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -14,6 +15,8 @@ from affine import Affine
 
 import geoconvlora
 from geoconvlora.evaluate import object_scores
+from geoconvlora.inference.network import place, predict_tiles
+from geoconvlora.inference.task import Scales
 from geoconvlora.synthetic import write_sample
 from geoconvlora.synthetic.wilderness import Barren, barren_ground
 from geoconvlora.weights.catalogue import bundled_bases, bundled_models
@@ -82,3 +85,28 @@ def test_ground_without_fields_stays_empty(tmp_path: Path, kind: Barren) -> None
         scene.write(pixels)
     covered = predicted_fields(path, tmp_path).area.sum()
     assert covered < 0.02 * (3840 * 3840)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(bundled_models()))
+@pytest.mark.parametrize("precision", ["32", "auto"])
+def test_probabilities_do_not_hang_on_the_number_of_threads(name: str, precision: Any) -> None:
+    """Workers share threads among them."""
+    import torch
+
+    model = geoconvlora.load(name)
+    side, before = model.card.tile_size, torch.get_num_threads()
+    network, device = place(model.network, "cpu", precision)
+    try:
+        for count in (1, 2, 3, 4):
+            tiles = np.random.default_rng(count).normal(size=(count, 3, side, side))
+            found = []
+            for threads in (1, 2):
+                torch.set_num_threads(threads)
+                scales = Scales.of(model.card)
+                found.append(
+                    predict_tiles(network, tiles.astype(np.float32), device, scales=scales)[0]
+                )
+            np.testing.assert_array_equal(*found)
+    finally:
+        torch.set_num_threads(before)

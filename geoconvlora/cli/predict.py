@@ -35,7 +35,7 @@ from geoconvlora.cli.options import (
 if TYPE_CHECKING:
     from geoconvlora.inference.blending import Blend
     from geoconvlora.inference.rasters import FractionType
-    from geoconvlora.inference.task import Augmentation
+    from geoconvlora.inference.task import Augmentation, Precision
 
 
 def predict(
@@ -147,6 +147,13 @@ def predict(
         ),
     ] = False,
     device: Device = "auto",
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision",
+            help="What the network computes in: 32, bf16 (faster), or auto, as the model says.",
+        ),
+    ] = "auto",
     simplify: Simplify = 1.0,
     smooth: Smooth = 0.0,
     min_area: MinArea = None,
@@ -195,6 +202,7 @@ def predict(
             workers=workers,
             dask=dask,
             device=device,
+            precision=cast("Precision", precision),
             polygons=polygon_options(
                 simplify, smooth, min_area, min_area_to, fill_holes, classes, neighbours, close_gaps
             ),

@@ -18,7 +18,7 @@ from geoconvlora.errors import ConfigError
 from geoconvlora.inference.blending import Blend
 from geoconvlora.inference.rasters import NODATA_CLASS, most_probable
 from geoconvlora.inference.rows import on_scene_grid
-from geoconvlora.inference.task import Augmentation, MapTask, Scales
+from geoconvlora.inference.task import Augmentation, MapTask, Precision, Scales, precision_of
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import Normaliser, PredictionGrid, Window, fit_normaliser
 from geoconvlora.scenes.array_scene import ArrayScene
@@ -47,6 +47,7 @@ def predict_array(
     blend: Blend = "cosine",
     tta: Augmentation = "none",
     device: str = "auto",
+    precision: Precision = "auto",
 ) -> xarray.Dataset:
     """Predict an array as :func:`geoconvlora.predict` predicts a file with its pixels.
 
@@ -68,6 +69,7 @@ def predict_array(
         blend: How overlapping tiles are joined, as for :func:`geoconvlora.predict`.
         tta: Test-time augmentation, likewise.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
+        precision: What the network computes in, likewise.
 
     Returns:
         ``probabilities`` ``(class, y, x)`` float32, NaN where invalid; ``classes`` ``(y, x)``
@@ -107,6 +109,7 @@ def predict_array(
             normaliser=normaliser,
             classes=len(card.classes),
             scales=Scales.of(card),
+            precision=precision_of(card, precision),
             batch_size=batch_size,
             blend=blend,
             tta=tta,

@@ -20,13 +20,14 @@ from geoconvlora import __version__
 from geoconvlora.errors import ConfigError, OutputError, WorkerError
 from geoconvlora.inference.settings import model_digest
 from geoconvlora.inference.spool import strip_in
-from geoconvlora.inference.task import MapTask
+from geoconvlora.inference.task import MapTask, Precision
 from geoconvlora.weights import bundled_models
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
     from geoconvlora.inference.cluster_rows import ModelSource, RowOrder, SceneOrder
+    from geoconvlora.inference.network import Hardware
     from geoconvlora.weights import Model
 
 _CONNECT_S = 15
@@ -45,10 +46,10 @@ class Cluster:
     dies costs the rows that it was working on: dask gives them to another.
 
     Attributes:
-        device_kind: Where the network runs on all workers: cpu, cuda or mps.
+        hardware: Where and how the network runs on all workers.
     """
 
-    device_kind: str
+    hardware: Hardware
 
     def __init__(
         self,
@@ -58,6 +59,7 @@ class Cluster:
         base: str | Path | None,
         *,
         device: str,
+        precision: Precision,
     ) -> None:
         """Connect, and ask all workers whether they can take part.
 
@@ -67,6 +69,7 @@ class Cluster:
             model: The model, or what it is loaded from.
             base: Its base weights, where it is not loaded.
             device: As the user named it.
+            precision: What the network shall compute in.
 
         Raises:
             ConfigError: Nobody answers, there are no workers, or one of them cannot take part.
@@ -81,8 +84,8 @@ class Cluster:
             token = self._folder / f"cluster.{secrets.token_hex(4)}.part"
             token.touch()
             self._wait_for_workers(_WORKERS_S)
-            self.device_kind = self._ask_workers(token, device)
-            kind = self.device_kind if device == "auto" else device
+            self.hardware = self._ask_workers(token, device, precision)
+            kind = self.hardware.kind if device == "auto" else device
             self._order = self._order_of(model, base, kind, token)
         except BaseException:
             self._client.close()
@@ -205,21 +208,27 @@ class Cluster:
                 )
             time.sleep(0.2)
 
-    def _ask_workers(self, token: Path, device: str) -> str:
-        from geoconvlora.inference.cluster_rows import device_of_worker
+    def _ask_workers(self, token: Path, device: str, precision: Precision) -> Hardware:
+        from geoconvlora.inference.cluster_rows import hardware_of_worker
 
         answers = self._client.run(
-            device_of_worker, token, __version__, device, _PATIENCE_S, on_error="return"
+            hardware_of_worker,
+            token,
+            __version__,
+            device,
+            precision,
+            _PATIENCE_S,
+            on_error="return",
         )
         for answer in answers.values():
             if isinstance(answer, Exception):
                 raise self._understood(answer)
-        kinds = {str(answer): worker for worker, answer in answers.items()}
+        kinds: dict[Hardware, str] = {answer: worker for worker, answer in answers.items()}
         if len(kinds) > 1:
             listed = ", ".join(f"{kind} on {worker}" for kind, worker in sorted(kinds.items()))
             raise ConfigError(
                 f"workers have different devices ({listed}), whose results differ by rounding: "
-                "choose one with --device"
+                "choose one with --device, and --precision 32"
             )
         return next(iter(kinds))
 
@@ -231,6 +240,7 @@ class Cluster:
         return RowOrder(
             self._source_of(model, base),
             device=device,
+            precision="bf16" if self.hardware.bf16 else "32",
             token=token,
             version=__version__,
             patience_s=_PATIENCE_S,
@@ -262,12 +272,13 @@ def cluster_of(
     base: str | Path | None,
     *,
     device: str,
+    precision: Precision,
 ) -> Iterator[Cluster | None]:
     """Hold a :class:`Cluster` where one is asked for; None where not."""
     if address is None:
         yield None
         return
-    with Cluster(address, folder, model, base, device=device) as cluster:
+    with Cluster(address, folder, model, base, device=device, precision=precision) as cluster:
         yield cluster
 
 

@@ -17,10 +17,10 @@ from torch import nn
 
 from geoconvlora import __version__
 from geoconvlora.errors import ConfigError, ModelFileError, SceneError
-from geoconvlora.inference.network import choose_device, place, write_strips
+from geoconvlora.inference.network import Hardware, choose_device, place, write_strips
 from geoconvlora.inference.settings import model_digest
 from geoconvlora.inference.spool import strip_in
-from geoconvlora.inference.task import MapTask
+from geoconvlora.inference.task import MapTask, Precision
 from geoconvlora.weights import Model, load
 
 _LOADING = threading.Lock()
@@ -97,6 +97,7 @@ class RowOrder:
     Attributes:
         model: What the model is loaded from.
         device: Where the network runs.
+        precision: What it computes in.
         token: A file that who sees the run's folder sees.
         version: Of geoconvlora, where the run was started.
         patience_s: How long a network file system may take to show a new file.
@@ -104,13 +105,16 @@ class RowOrder:
 
     model: ModelSource
     device: str
+    precision: Precision
     token: Path
     version: str
     patience_s: float
 
 
-def device_of_worker(token: Path, version: str, device: str, patience_s: float) -> str:
-    """Return the kind of device that a worker has, if it can take part in a run.
+def hardware_of_worker(
+    token: Path, version: str, device: str, precision: Precision, patience_s: float
+) -> Hardware:
+    """Return what a worker has to compute with, if it can take part in a run.
 
     Raises:
         ConfigError: It cannot; says why.
@@ -125,7 +129,7 @@ def device_of_worker(token: Path, version: str, device: str, patience_s: float) 
             f"{_here()} does not see the folder {token.parent}: outputs must lie on a file system "
             "that all machines share, under one path"
         )
-    return str(choose_device(device).type)
+    return Hardware.of(choose_device(device), precision)
 
 
 @dataclass(frozen=True)
@@ -152,14 +156,14 @@ def map_row(order: RowOrder, scene: SceneOrder, row: int) -> int:
         OutputError: The strip cannot be written.
         ModelFileError: The model is another one here.
     """
-    device_of_worker(order.token, order.version, order.device, order.patience_s)
+    hardware_of_worker(order.token, order.version, order.device, order.precision, order.patience_s)
     task = scene.task
     if size_of(task.scene.path) != scene.size_bytes:
         raise SceneError(
             f"{task.scene.path} is missing or another file on {_here()}: "
             "scenes must lie where all machines see them"
         )
-    network, device = _network(order.model, order.device)
+    network, device = _network(order.model, order.device, order.precision)
     with task.scene:
         for _ in write_strips(task, [row], network, device, partial(strip_in, scene.folder)):
             pass
@@ -183,13 +187,17 @@ def seen(path: Path, patience_s: float) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _loaded(source: ModelSource, device: str) -> tuple[nn.Module, torch.device]:
-    return place(source.load().network, device)
+def _loaded(
+    source: ModelSource, device: str, precision: Precision
+) -> tuple[nn.Module, torch.device]:
+    return place(source.load().network, device, precision)
 
 
-def _network(source: ModelSource, device: str) -> tuple[nn.Module, torch.device]:
+def _network(
+    source: ModelSource, device: str, precision: Precision
+) -> tuple[nn.Module, torch.device]:
     with _LOADING:  # a cache alone lets two threads load at the same time
-        return _loaded(source, device)
+        return _loaded(source, device, precision)
 
 
 def _here() -> str:

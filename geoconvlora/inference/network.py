@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geoconvlora.errors import ConfigError
+from geoconvlora.hardware import has_bf16
 from geoconvlora.inference.ahead import ahead
 from geoconvlora.inference.batches import Batch, read_batches
 from geoconvlora.inference.blending import Piece, join, support
 from geoconvlora.inference.scales import probabilities
 from geoconvlora.inference.strips import StripWriter, to_steps
-from geoconvlora.inference.task import ONE_SCALE, Augmentation, MapTask, Scales
+from geoconvlora.inference.task import ONE_SCALE, Augmentation, MapTask, Precision, Scales
 
 #: Batches that wait for the network.
 _BATCHES_AHEAD = 1
@@ -47,18 +49,73 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
-def place(network: nn.Module, device: str) -> tuple[nn.Module, torch.device]:
-    """Put a network in evaluation mode on a device; ``auto`` leaves it where a user put it.
+class Hardware(NamedTuple):
+    """Where and how a network runs, as far as its results depend on it by rounding."""
+
+    kind: str
+    """``cpu``, ``cuda`` or ``mps``."""
+    bf16: bool
+    """Whether it computes in bfloat16."""
+
+    @classmethod
+    def of(cls, device: torch.device, precision: Precision) -> Hardware:
+        """Return what a device computes in.
+
+        Raises:
+            ConfigError: bfloat16 is asked for, and the device has no units for it.
+        """
+        fast = precision != "32" and has_bf16(device.type)
+        if precision == "bf16" and not fast:
+            raise ConfigError(
+                f"precision bf16: this machine's {device.type} does not compute in bfloat16; "
+                "leave it out, or give 32"
+            )
+        return cls(device.type, fast)
+
+    def __str__(self) -> str:
+        return f"{self.kind} in bfloat16" if self.bf16 else self.kind
+
+
+class InBfloat16(nn.Module):
+    """A network whose large sums are of bfloat16, as PyTorch's autocast chooses them."""
+
+    def __init__(self, network: nn.Module, kind: str) -> None:
+        super().__init__()
+        self.network = network
+        self._kind = kind
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits ``(B, K, h, w)`` of images ``(B, C, h, w)``, in float32."""
+        with torch.autocast(self._kind, dtype=torch.bfloat16):
+            logits: Tensor = self.network(images)
+        return logits.float()
+
+
+def device_of(network: nn.Module, name: str) -> torch.device:
+    """Return where a network shall be; ``auto`` leaves it where a user put it.
 
     Raises:
         ConfigError: This machine has no such device.
     """
     parameter = next(network.parameters(), None)
-    if device == "auto" and parameter is not None and parameter.device.type != "cpu":
-        return network.eval(), parameter.device
-    chosen = choose_device(device)
+    if name == "auto" and parameter is not None and parameter.device.type != "cpu":
+        return parameter.device
+    return choose_device(name)
+
+
+def place(
+    network: nn.Module, device: str, precision: Precision = "32"
+) -> tuple[nn.Module, torch.device]:
+    """Put a network in evaluation mode on a device; ``auto`` leaves it where a user put it.
+
+    Raises:
+        ConfigError: This machine has no such device, or it does not compute in bfloat16.
+    """
+    chosen = device_of(network, device)
     # Convolutions want the channels of a pixel side by side; weights are put so once, not in each.
-    return network.to(chosen).to(memory_format=torch.channels_last).eval(), chosen
+    network = network.to(chosen).to(memory_format=torch.channels_last).eval()
+    bf16 = Hardware.of(chosen, precision).bf16
+    return (InBfloat16(network, chosen.type) if bf16 else network), chosen
 
 
 def write_strips(

@@ -24,7 +24,7 @@ from geoconvlora.inference.several import Joining, predict_several
 from geoconvlora.inference.sinks import MapSinks
 from geoconvlora.inference.spool import Spool
 from geoconvlora.inference.target_area import AskedArea
-from geoconvlora.inference.task import Augmentation, MapTask, Scales
+from geoconvlora.inference.task import Augmentation, MapTask, Precision, Scales, precision_of
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import PredictionGrid, Window, fit_normaliser, open_scene
 from geoconvlora.scenes.area import read_area
@@ -60,6 +60,7 @@ def predict(
     workers: int = 1,
     dask: str | None = None,
     device: str = "auto",
+    precision: Precision = "auto",
     polygons: PolygonOptions | None = None,
     overwrite: bool = False,
     dry_run: bool = False,
@@ -111,6 +112,9 @@ def predict(
             under the same paths. The result does not depend on it.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; ``auto`` leaves a loaded model
             where it is.
+        precision: What the network computes in: ``32``, ``bf16`` (of eight bits, twice as fast
+            where hardware has units for it), or ``auto``, bfloat16 if the model's card says that it
+            may and the hardware has units. Results differ by a hundredth at most or so.
         polygons: Simplification, smallest area, holes and classes of polygons.
         overwrite: Replace outputs that exist.
         dry_run: Check everything and write nothing.
@@ -148,7 +152,7 @@ def predict(
             raise ConfigError(f"{name} {value} is less than 1")
     if dask is not None and workers > 1:
         raise ConfigError("workers and dask are two ways of one thing: give one of them")
-    _check_choices(blend=blend, tta=tta, probs_dtype=probs_dtype)
+    _check_choices(blend=blend, tta=tta, precision=precision, probs_dtype=probs_dtype)
     plan = plan_outputs(
         out, probs, uncertainty=uncertainty, inputs=paths, overwrite=overwrite, resume=resume
     )
@@ -174,6 +178,7 @@ def predict(
                 blend=blend,
                 tta=tta,
                 device=device,
+                precision=precision,
                 workers=workers,
             ),
             dask=dask,
@@ -227,6 +232,7 @@ def predict(
             blend=blend,
             tta=tta,
             scales=Scales.of(card),
+            precision=precision_of(card, precision),
             spread=plan.uncertainty is not None,
             area=area,
         )
@@ -234,11 +240,13 @@ def predict(
         with (
             Spool(plan.files, settings, resume=resume, overwrite=overwrite) as spool,
             MapSinks(plan, task, card, layers, probs_dtype) as sinks,
-            cluster_of(dask, spool.folder, model, base, device=device) as cluster,
+            cluster_of(
+                dask, spool.folder, model, base, device=device, precision=task.precision
+            ) as cluster,
         ):
-            from geoconvlora.inference.running import device_kind, scene_rows
+            from geoconvlora.inference.running import hardware_for, scene_rows
 
-            spool.settle("device", device_kind(model, device, cluster))
+            spool.settle("device", hardware_for(model, device, task.precision, cluster))
             stream = scene_rows(
                 task,
                 spool.folder,
@@ -287,10 +295,11 @@ def _sha256_of_model(model: str | Path | Model) -> str:
     return sha256_of_model(find_model(model)) if isinstance(model, (str, PathLike)) else ""
 
 
-def _check_choices(*, blend: str, tta: str, probs_dtype: str) -> None:
+def _check_choices(*, blend: str, tta: str, precision: str, probs_dtype: str) -> None:
     for name, value, known in (
         ("blend", blend, get_args(Blend)),
         ("tta", tta, get_args(Augmentation)),
+        ("precision", precision, get_args(Precision)),
         ("probs_dtype", probs_dtype, get_args(FractionType)),
     ):
         if value not in known:

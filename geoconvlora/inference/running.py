@@ -9,11 +9,11 @@ from pathlib import Path
 
 from geoconvlora.inference.ahead import ahead
 from geoconvlora.inference.cluster import Cluster
-from geoconvlora.inference.network import choose_device, place, write_strips
+from geoconvlora.inference.network import Hardware, choose_device, device_of, place, write_strips
 from geoconvlora.inference.rows import MapRows
 from geoconvlora.inference.spool import strip_in
 from geoconvlora.inference.stream import map_rows
-from geoconvlora.inference.task import MapTask
+from geoconvlora.inference.task import MapTask, Precision
 from geoconvlora.inference.workers import Workers
 from geoconvlora.weights import Model, load
 
@@ -63,19 +63,19 @@ def scene_rows(
         finished.close()
 
 
-def device_kind(model: str | Path | Model, device: str, cluster: Cluster | None = None) -> str:
-    """Return the kind of device that a model will be on: cpu, cuda or mps.
+def hardware_for(
+    model: str | Path | Model, device: str, precision: Precision, cluster: Cluster | None = None
+) -> str:
+    """Return where and how a model's network will run, in words: ``cpu in bfloat16``.
 
     Raises:
-        ConfigError: This machine has no such device.
+        ConfigError: This machine has no such device, or it does not compute in bfloat16.
     """
     if cluster is not None:
-        return cluster.device_kind
-    if not isinstance(model, (str, PathLike)) and device == "auto":
-        parameter = next(model.network.parameters(), None)
-        if parameter is not None and parameter.device.type != "cpu":
-            return str(parameter.device.type)
-    return choose_device(device).type
+        return str(cluster.hardware)
+    if isinstance(model, (str, PathLike)):
+        return str(Hardware.of(choose_device(device), precision))
+    return str(Hardware.of(device_of(model.network, device), precision))
 
 
 def missing_rows(task: MapTask, folder: Path) -> list[int]:
@@ -132,6 +132,6 @@ def _in_this_process(
     folder: Path,
 ) -> Generator[int, None, None]:
     loaded = load(model, base=base) if isinstance(model, (str, PathLike)) else model
-    network, where = place(loaded.network, device)
+    network, where = place(loaded.network, device, task.precision)
     path_of = partial(strip_in, folder)
     yield from ahead(write_strips(task, rows, network, where, path_of), depth=len(rows))

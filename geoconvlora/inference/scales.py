@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, interpolate
+from torch.nn.functional import avg_pool2d
 
 from geoconvlora.inference.task import Scales
 
@@ -57,4 +57,21 @@ def _at(network: nn.Module, seen: Tensor, factor: int) -> Tensor:
     if factor == 1:
         return torch.softmax(network(seen).float(), dim=1)
     found = torch.softmax(network(avg_pool2d(seen, factor)).float(), dim=1)
-    return interpolate(found, scale_factor=factor, mode="bilinear", align_corners=False)
+    return _enlarged(_enlarged(found, factor, dim=2), factor, dim=3)
+
+
+def _enlarged(values: Tensor, factor: int, dim: int) -> Tensor:
+    """Values on a grid as many times finer along a dimension, by linear interpolation.
+
+    As ``interpolate`` has it, whose rounding hangs on the number of threads, though.
+    """
+    length = values.shape[dim]
+    rows = torch.arange(length, device=values.device)
+    finer = []
+    for phase in range(factor):
+        offset = (phase + 0.5) / factor - 0.5
+        neighbour = (rows + (1 if offset > 0 else -1)).clamp(0, length - 1)
+        share = abs(offset)
+        beside = values.index_select(dim, neighbour)
+        finer.append(values * (1 - share) + beside * share)
+    return torch.stack(finer, dim=dim + 1).flatten(dim, dim + 1)

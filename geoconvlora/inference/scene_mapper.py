@@ -22,7 +22,7 @@ from geoconvlora.inference.outputs import OutputPlan
 from geoconvlora.inference.progress import progress_of
 from geoconvlora.inference.rows import MapRows
 from geoconvlora.inference.settings import settings_of
-from geoconvlora.inference.task import Augmentation, MapTask, Scales
+from geoconvlora.inference.task import Augmentation, MapTask, Precision, Scales, precision_of
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import PredictionGrid, Scene, Window, fit_normaliser, open_scene
 from geoconvlora.scenes.area import Area
@@ -51,6 +51,7 @@ class SceneMapper:
     blend: Blend = "cosine"
     tta: Augmentation = "none"
     device: str = "auto"
+    precision: Precision = "auto"
     workers: int = 1
 
     def open(self, path: str) -> Scene:
@@ -89,6 +90,7 @@ class SceneMapper:
             blend=self.blend,
             tta=self.tta,
             scales=Scales.of(self.card),
+            precision=precision_of(self.card, self.precision),
             area=None if part is None else Area.of_window(part, scene, grid),
         )
 

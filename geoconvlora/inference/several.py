@@ -24,7 +24,7 @@ from geoconvlora.inference.settings import short_digest
 from geoconvlora.inference.spool import Spool
 from geoconvlora.inference.target import choose_target
 from geoconvlora.inference.target_area import AskedArea, cut, part_needed
-from geoconvlora.inference.task import MapTask
+from geoconvlora.inference.task import MapTask, precision_of
 from geoconvlora.inference.warping import ResamplingName
 from geoconvlora.scenes import PredictionGrid, Window
 from geoconvlora.scenes.date import joint_date
@@ -130,13 +130,16 @@ def predict_several(
     }
     # Maps are joined in the order of their files, which must not be that of the arguments.
     ranks = {path: rank for rank, path in enumerate(sorted(paths))}
+    precision = precision_of(card, mapper.precision)
     with (
         Spool(plan.files, settings, resume=resume, overwrite=overwrite) as spool,
-        cluster_of(dask, spool.folder, mapper.model, mapper.base, device=mapper.device) as cluster,
+        cluster_of(
+            dask, spool.folder, mapper.model, mapper.base, device=mapper.device, precision=precision
+        ) as cluster,
     ):
-        from geoconvlora.inference.running import device_kind
+        from geoconvlora.inference.running import hardware_for
 
-        spool.settle("device", device_kind(mapper.model, mapper.device, cluster))
+        spool.settle("device", hardware_for(mapper.model, mapper.device, precision, cluster))
         tasks: list[tuple[MapTask, Path, str]] = []
         for path, scene, part, name in zip(paths, scenes, parts, names, strict=True):
             if asked is not None and part is None:

@@ -17,6 +17,10 @@ Augmentation = Literal["none", "flips", "d4"]
 mirrorings and rotations of a square."""
 
 
+Precision = Literal["auto", "32", "bf16"]
+"""What networks compute in: float32, bfloat16, or ``auto``, bfloat16 where hardware has units."""
+
+
 @dataclass(frozen=True)
 class Scales:
     """At which sizes a network sees each tile.
@@ -39,6 +43,17 @@ class Scales:
 ONE_SCALE = Scales()
 
 
+def precision_of(card: ModelCard, asked: Precision) -> Precision:
+    """Return what a model's network shall compute in: ``auto`` leaves it to the card.
+
+    Example:
+        >>> from geoconvlora.weights import read_card
+        >>> precision_of(read_card("fields"), "32")
+        '32'
+    """
+    return "32" if asked == "auto" and card.precision == "32" else asked
+
+
 @dataclass(frozen=True)
 class MapTask:
     """One scene's map. It may be pickled and given to another process.
@@ -55,6 +70,7 @@ class MapTask:
             the network sees together depends on the scene alone.
         blend: How tiles are joined.
         tta: Views of a tile that are averaged.
+        precision: What the network computes in.
         spread: Whether to tell how far predictions of a pixel differ.
         area: The part that is asked for; None: all.
     """
@@ -68,6 +84,7 @@ class MapTask:
     batch_size: int = 4
     blend: Blend = "cosine"
     tta: Augmentation = "none"
+    precision: Precision = "32"
     spread: bool = False
     area: Area | None = None
 

@@ -176,7 +176,7 @@ def _work(
     torch.set_num_threads(threads)
     try:
         loaded = load(model, base=base) if isinstance(model, (str, PathLike)) else model
-        network, where = place(loaded.network, device)
+        network, where = place(loaded.network, device, task.precision)
         for row in write_strips(
             task, _given(connection), network, where, partial(strip_in, folder)
         ):

@@ -33,6 +33,7 @@ from geoconvlora.sam.official import (
     TwoWayTransformer,
 )
 from geoconvlora.sam.sizes import EncoderSize
+from geoconvlora.sam.steady import steady
 
 #: Size of a new decoder's logits, beside that of its layers.
 _MASK_SCALE = 0.3
@@ -127,6 +128,7 @@ class PromptFreeDecoder(nn.Module):
             MLP(dim, dim, features, 3) for _ in range(1 if self.settings.shared else queries)
         )
         self.class_branch = nn.Linear(dim, classes + 1) if head == "classification" else None
+        steady(self)
         self.positions = PositionEmbeddingRandom(dim // 2)
         self.no_mask: Tensor
         self.register_buffer("no_mask", torch.zeros(dim))

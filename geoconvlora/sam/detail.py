@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from geoconvlora.sam.steady import steady_product
+
 WIDTHS = (32, 48, 64)
 """Channels at half, quarter and eighth resolution."""
 
@@ -99,7 +101,10 @@ class DetailUpscaling(nn.Module):
         unfolding = self.unfold.weight.view(FEATURES, -1)
         shift = self.unfold.bias
         assert shift is not None
-        both = (weights @ unfolding).view(batch, -1, channels)
-        shifts = (weights @ shift.view(FEATURES, -1)).view(batch, -1, 1)
-        masks = torch.baddbmm(shifts, both, x.flatten(2)).view(batch, -1, rows, columns)
+        both = steady_product(weights, unfolding).view(batch, -1, channels)
+        shifts = steady_product(weights, shift.view(FEATURES, -1)).view(batch, -1, 1)
+        # What is rounded here is rounded in the logits.
+        with torch.autocast(x.device.type, enabled=False):
+            masks = torch.baddbmm(shifts.float(), both.float(), x.flatten(2).float())
+        masks = masks.view(batch, -1, rows, columns)
         return F.pixel_shuffle(masks, math.isqrt(SUBPIXELS))

@@ -26,6 +26,7 @@ from geoconvlora.weights.card import (
     EncoderName,
     Frozen,
     InstanceRule,
+    MapPrecision,
     Reductions,
     Resolution,
     Scaling,
@@ -224,6 +225,8 @@ class TrainConfig(Frozen):
     """Pixels that those tiles share; None: a quarter of them."""
     map_reductions: Reductions = (1,)
     """At which sizes the network sees those tiles; what it finds at all of them is joined."""
+    map_precision: MapPrecision = "32"
+    """``bf16``: the model maps in bfloat16 where hardware has units for it."""
     data: DataConfig
     split: SplitConfig = SplitConfig()
     optim: OptimConfig = OptimConfig()

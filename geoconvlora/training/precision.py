@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from geoconvlora.errors import ConfigError
+from geoconvlora.hardware import has_bf16
 from geoconvlora.training.config import Precision
 
 LightningPrecision = Literal["32-true", "bf16-mixed", "16-mixed"]
@@ -49,26 +49,7 @@ def is_first_process() -> bool:
 
 
 def choose_precision(precision: Precision, accelerator: str) -> LightningPrecision:
-    """Lightning's precision; ``auto`` takes bfloat16 only where the hardware computes in it.
-
-    On a processor without bfloat16 units its emulation is more than ten times slower than
-    float32.
-    """
+    """Lightning's precision; ``auto`` takes bfloat16 only where the hardware computes in it."""
     if precision == "auto":
-        fast = {"cuda": _cuda_has_bf16, "cpu": _cpu_has_bf16}.get(accelerator)
-        precision = "bf16-mixed" if fast is not None and fast() else "32"
+        precision = "bf16-mixed" if has_bf16(accelerator) else "32"
     return "32-true" if precision == "32" else precision
-
-
-def _cuda_has_bf16() -> bool:
-    # Emulated bfloat16 counts as supported for torch; the units came with compute capability 8.
-    return torch.cuda.get_device_capability()[0] >= 8
-
-
-def _cpu_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    try:
-        text = cpuinfo.read_text(encoding="utf-8")
-    except OSError:
-        return False
-    flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
-    return not {"avx512_bf16", "amx_bf16"}.isdisjoint(flags.split())

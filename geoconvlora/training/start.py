@@ -44,6 +44,7 @@ def filled_by_model(tree: Mapping[str, Any]) -> dict[str, Any]:
         "bands": content["bands"],
         "scaling": content["scaling"],
         "resolution": content["resolution"],
+        "map_precision": content["precision"],
         "tile_size": min(card.tile_size, LARGEST_TILE // unit * unit),
     }
     side = tree.get("map_tile_size") or tree.get("tile_size") or known["tile_size"]

@@ -169,8 +169,11 @@ def _summarise(database: sqlite3.Connection, layer: _Layer, summary: _Summary) -
 
 @contextmanager
 def _database(path: Path) -> Iterator[sqlite3.Connection]:
-    """One transaction without waiting for the disk, as a file that fails is of no use."""
-    with closing(sqlite3.connect(path)) as database:
+    """One transaction without waiting for the disk, as a file that fails is of no use.
+
+    A file that was deleted meanwhile, after an interrupt, is not made anew.
+    """
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)) as database:
         database.execute("PRAGMA synchronous = OFF")
         database.execute("PRAGMA journal_mode = MEMORY")
         with database:

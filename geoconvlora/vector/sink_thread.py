@@ -28,7 +28,12 @@ class ThreadSink:
         self._stopped = False
         self._failure: Exception | None = None
         self._thread = Thread(target=self._run, args=(consume,))
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            # An interrupt while we wait for it to begin: nobody else knows of it yet.
+            self.abort()
+            raise
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Hand a batch over, once there is room for it.
@@ -52,7 +57,8 @@ class ThreadSink:
     def abort(self) -> None:
         """Let the thread end."""
         self._stopped = True
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
 
     def _put(self, batch: pa.RecordBatch | None) -> None:
         while self._thread.is_alive():

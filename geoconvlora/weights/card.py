@@ -32,6 +32,10 @@ Reductions = Annotated[
 """How many times a tile is reduced for the network; (1, 2) shows it as it is and half as large."""
 
 
+MapPrecision = Literal["32", "bf16"]
+"""What a network may compute in: float32 alone, or bfloat16 where hardware has units for it."""
+
+
 class Frozen(BaseModel):
     """Immutable, and strict about unknown keys."""
 
@@ -169,6 +173,9 @@ class ModelCard(Frozen):
     reductions: Reductions = (1,)
     """At which sizes the network sees each tile; what it finds at all of them is joined
     (:mod:`geoconvlora.inference.scales`)."""
+    precision: MapPrecision = "32"
+    """In what the network maps. bfloat16 keeps eight bits of each value, so probabilities differ by
+    a hundredth at most or so; whoever sets it has compared the scores."""
     instances: InstanceRule | None = None
     training: TrainingRecord = TrainingRecord()
 

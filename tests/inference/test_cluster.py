@@ -16,7 +16,7 @@ from networks import Dying, Failing, convolution
 from geoconvlora import __version__
 from geoconvlora.errors import ConfigError, ModelFileError, SceneError, WorkerError
 from geoconvlora.inference import predict
-from geoconvlora.inference.cluster_rows import NamedModel, PickledModel, device_of_worker
+from geoconvlora.inference.cluster_rows import NamedModel, PickledModel, hardware_of_worker
 from geoconvlora.weights import Model
 
 distributed = pytest.importorskip("distributed")
@@ -141,11 +141,11 @@ def test_workers_and_a_cluster_are_not_both_taken(
 def test_worker_without_the_folder_or_with_another_version_takes_no_part(tmp_path) -> None:
     token = tmp_path / "token"
     with pytest.raises(ConfigError, match=f"does not see the folder {tmp_path}"):
-        device_of_worker(token, __version__, "cpu", 0)
+        hardware_of_worker(token, __version__, "cpu", "32", 0)
     token.touch()
     with pytest.raises(ConfigError, match=r"started with 0\.0\.0: install the same"):
-        device_of_worker(token, "0.0.0", "cpu", 0)
-    assert device_of_worker(token, __version__, "cpu", 0) == "cpu"
+        hardware_of_worker(token, "0.0.0", "cpu", "32", 0)
+    assert str(hardware_of_worker(token, __version__, "cpu", "32", 0)) == "cpu"
 
 
 def test_model_that_is_another_one_on_a_worker_is_refused(tmp_path) -> None:

@@ -9,6 +9,7 @@ import torch
 from networks import convolution
 from pydantic import ValidationError
 from torch import nn
+from torch.nn.functional import avg_pool2d, interpolate
 
 import geoconvlora
 from geoconvlora.inference.network import predict_tiles
@@ -87,6 +88,21 @@ def test_reduced_views_lie_where_the_tile_does() -> None:
     both = probabilities(Ramp(), ramp, Scales((1, 2)))
     inside = (slice(None), slice(None), slice(2, -2), slice(2, -2))
     np.testing.assert_allclose(both[inside], alone[inside], atol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 8])
+def test_reduced_views_are_interpolated_between_pixels(factor: int) -> None:
+    class Squares(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return torch.cat([images**2, images], dim=1)
+
+    seen = torch.rand(2, 1, 48, 72, generator=torch.Generator().manual_seed(0))
+    reduced = torch.softmax(Squares()(avg_pool2d(seen, factor)), dim=1)
+    expected = interpolate(reduced, scale_factor=factor, mode="bilinear", align_corners=False)
+    found = 2 * probabilities(Squares(), seen, Scales((1, factor))) - probabilities(
+        Squares(), seen, Scales()
+    )
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("mode", ["plain", "workers", "array"])

@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from geoconvlora.hardware import _cpu_has_bf16
 from geoconvlora.training.callbacks import EpochSeed, MetricsTable, WeightAverage
-from geoconvlora.training.precision import _cpu_has_bf16, choose_precision
+from geoconvlora.training.precision import choose_precision
 
 
 class Net(nn.Module):

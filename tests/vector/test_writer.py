@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -144,6 +145,28 @@ def test_nothing_is_left_when_the_work_fails(tmp_path, suffix):
     with pytest.raises(RuntimeError, match="stop"):
         work()
     assert _left_over(tmp_path) == []
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".fgb", ".geojson"])
+def test_nothing_is_left_by_an_interrupt_while_the_thread_begins(tmp_path, monkeypatch, suffix):
+    """It comes where one is most likely: where a thread that started another waits for it."""
+    start = threading.Thread.start
+    begun = []
+
+    def interrupted(thread):
+        begun.append(thread)
+        start(thread)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", interrupted)
+        with (
+            pytest.raises(KeyboardInterrupt),
+            PolygonWriter(tmp_path / f"a{suffix}", "EPSG:32631", layer="a"),
+        ):
+            pass
+    assert not begun[0].is_alive()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_old_file_stays_when_the_work_fails(tmp_path):
