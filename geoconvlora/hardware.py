@@ -8,22 +8,27 @@ from __future__ import annotations
 from pathlib import Path
 
 
-def has_bf16(kind: str) -> bool:
-    """Whether a kind of device, ``cpu``, ``cuda`` or ``mps``, has units for bfloat16.
+def has_bf16(kind: str, index: int | None = None) -> bool:
+    """Whether a kind of device, ``cpu``, ``cuda`` or ``mps``, is known to have units for bfloat16.
+
+    Args:
+        kind: Of device.
+        index: Of a CUDA device; None: the current one.
 
     Example:
         >>> has_bf16("mps")
         False
     """
-    fast = {"cuda": _cuda_has_bf16, "cpu": _cpu_has_bf16}.get(kind)
-    return fast is not None and fast()
+    if kind == "cuda":
+        return _cuda_has_bf16(index)
+    return kind == "cpu" and _cpu_has_bf16()
 
 
-def _cuda_has_bf16() -> bool:
+def _cuda_has_bf16(index: int | None) -> bool:
     import torch
 
     # Emulated bfloat16 counts as supported for torch; the units came with compute capability 8.
-    return torch.cuda.get_device_capability()[0] >= 8
+    return torch.cuda.get_device_capability(index)[0] >= 8
 
 
 def _cpu_has_bf16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:

@@ -90,6 +90,7 @@ def predict_array(
     if batch_size < 1:
         raise ConfigError(f"batch size {batch_size} is less than 1")
     card = checked_card(model, base)
+    computed = precision_of(card, precision)
     scene = ArrayScene(
         array,
         wanted=[band.name for band in card.bands],
@@ -109,7 +110,7 @@ def predict_array(
             normaliser=normaliser,
             classes=len(card.classes),
             scales=Scales.of(card),
-            precision=precision_of(card, precision),
+            precision=computed,
             batch_size=batch_size,
             blend=blend,
             tta=tta,

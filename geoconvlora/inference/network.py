@@ -19,7 +19,7 @@ from geoconvlora.inference.batches import Batch, read_batches
 from geoconvlora.inference.blending import Piece, join, support
 from geoconvlora.inference.scales import probabilities
 from geoconvlora.inference.strips import StripWriter, to_steps
-from geoconvlora.inference.task import ONE_SCALE, Augmentation, MapTask, Precision, Scales
+from geoconvlora.inference.task import Augmentation, MapTask, Precision, Scales
 
 #: Batches that wait for the network.
 _BATCHES_AHEAD = 1
@@ -64,10 +64,10 @@ class Hardware(NamedTuple):
         Raises:
             ConfigError: bfloat16 is asked for, and the device has no units for it.
         """
-        fast = precision != "32" and has_bf16(device.type)
+        fast = precision != "32" and has_bf16(device.type, device.index)
         if precision == "bf16" and not fast:
             raise ConfigError(
-                f"precision bf16: this machine's {device.type} does not compute in bfloat16; "
+                f"precision bf16: no units for bfloat16 are known of this machine's {device.type}; "
                 "leave it out, or give 32"
             )
         return cls(device.type, fast)
@@ -232,7 +232,7 @@ def predict_tiles(
     device: torch.device,
     tta: Augmentation = "none",
     *,
-    scales: Scales = ONE_SCALE,
+    scales: Scales,
     spread: bool = False,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """Return the probabilities ``(B, K, h, w)`` of tiles ``(B, C, h, w)``, mean over their views.

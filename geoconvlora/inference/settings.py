@@ -45,7 +45,6 @@ def settings_of(
         "batch size": str(task.batch_size),
         "blend": task.blend,
         "test-time augmentation": task.tta,
-        "precision": task.precision,
         "area": "whole scene" if task.area is None else short_digest(task.area.polygon.wkb),
     }
     return {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
+from geoconvlora.errors import ConfigError
 from geoconvlora.inference.blending import Blend
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import Normaliser, PredictionGrid, Scene, Window
@@ -40,18 +41,21 @@ class Scales:
         return cls(card.reductions, None if rule is None else (rule.interior, rule.boundary))
 
 
-ONE_SCALE = Scales()
-
-
-def precision_of(card: ModelCard, asked: Precision) -> Precision:
+def precision_of(card: ModelCard, asked: Precision | Literal[32]) -> Precision:
     """Return what a model's network shall compute in: ``auto`` leaves it to the card.
+
+    Raises:
+        ConfigError: There is no such precision.
 
     Example:
         >>> from geoconvlora.weights import read_card
         >>> precision_of(read_card("fields"), "32")
         '32'
     """
-    return "32" if asked == "auto" and card.precision == "32" else asked
+    named = "32" if asked == 32 else asked
+    if named not in get_args(Precision):
+        raise ConfigError(f"precision {asked!r} is unknown: give 'auto', '32' or 'bf16'")
+    return "32" if named == "auto" and card.precision == "32" else named
 
 
 @dataclass(frozen=True)

@@ -101,10 +101,11 @@ class DetailUpscaling(nn.Module):
         unfolding = self.unfold.weight.view(FEATURES, -1)
         shift = self.unfold.bias
         assert shift is not None
-        both = steady_product(weights, unfolding).view(batch, -1, channels)
-        shifts = steady_product(weights, shift.view(FEATURES, -1)).view(batch, -1, 1)
         # What is rounded here is rounded in the logits.
         with torch.autocast(x.device.type, enabled=False):
-            masks = torch.baddbmm(shifts.float(), both.float(), x.flatten(2).float())
+            queries = weights.float()
+            both = steady_product(queries, unfolding).view(batch, -1, channels)
+            shifts = steady_product(queries, shift.view(FEATURES, -1)).view(batch, -1, 1)
+            masks = torch.baddbmm(shifts, both, x.flatten(2).float())
         masks = masks.view(batch, -1, rows, columns)
         return F.pixel_shuffle(masks, math.isqrt(SUBPIXELS))

@@ -6,22 +6,21 @@ so its rounding. Workers that share threads among them would give other bytes th
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
-_FEW = 64
+_FEW = 256
 
 
 class SteadyLinear(nn.Linear):
     """A linear layer that takes a few rows, a decoder's tokens, in double precision on the CPU.
 
-    Rounded to single precision at the end, the result is the same whatever the order of the sums
-    was. In training it is a plain layer.
+    Rounded to single precision at the end, the result is practically always the same whatever the
+    order of the sums was. In training mode it is a plain layer.
     """
 
     def forward(self, rows: Tensor) -> Tensor:
         """(..., n, in) to (..., n, out)."""
-        if torch.is_grad_enabled() or rows.device.type != "cpu" or rows.shape[-2] > _FEW:
+        if self.training or rows.device.type != "cpu" or rows.shape[:-1].numel() > _FEW:
             return super().forward(rows)
         bias = None if self.bias is None else self.bias.double()
         product = nn.functional.linear(rows.double(), self.weight.double(), bias)
@@ -32,11 +31,12 @@ def steady(module: nn.Module) -> None:
     """Make the plain linear layers in a module steady; they keep their names and weights."""
     for part in module.modules():
         if type(part) is nn.Linear:
+            # SAM's own modules make their layers themselves.
             part.__class__ = SteadyLinear
 
 
 def steady_product(rows: Tensor, matrix: Tensor) -> Tensor:
     """A few rows (..., n, k) times a matrix (k, m), likewise."""
-    if torch.is_grad_enabled() or rows.device.type != "cpu":
+    if rows.device.type != "cpu":
         return rows @ matrix
     return (rows.double() @ matrix.double()).to(matrix.dtype)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from queue import Empty, Full, Queue
-from threading import Thread, main_thread
+from threading import Event, Lock, Thread, main_thread
 from typing import ClassVar
 
 import pyarrow as pa
@@ -27,6 +27,8 @@ class ThreadSink:
         self._queue: Queue[pa.RecordBatch | None] = Queue(_BATCHES_WAITING)
         self._stopped = False
         self._failure: Exception | None = None
+        # Python's own word for a thread that begins comes late: an interrupt may be earlier.
+        self._lock, self._begun, self._ended = Lock(), False, Event()
         self._thread = Thread(target=self._run, args=(consume,))
         try:
             self._thread.start()
@@ -55,10 +57,11 @@ class ThreadSink:
             raise self._failure
 
     def abort(self) -> None:
-        """Let the thread end."""
-        self._stopped = True
-        if self._thread.is_alive():
-            self._thread.join()
+        """Let the thread end; one that has not begun writes nothing."""
+        with self._lock:
+            self._stopped = True
+        if self._begun:
+            self._ended.wait()
 
     def _put(self, batch: pa.RecordBatch | None) -> None:
         while self._thread.is_alive():
@@ -83,7 +86,13 @@ class ThreadSink:
             yield batch
 
     def _run(self, consume: Callable[[Iterator[pa.RecordBatch]], None]) -> None:
+        with self._lock:
+            if self._stopped:
+                return
+            self._begun = True
         try:
             consume(self._batches())
         except Exception as failure:
             self._failure = failure
+        finally:
+            self._ended.set()

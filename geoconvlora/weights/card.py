@@ -5,7 +5,15 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 FORMAT_VERSION: Literal[1] = 1
 """Version of the model file's layout; another one is refused."""
@@ -32,7 +40,12 @@ Reductions = Annotated[
 """How many times a tile is reduced for the network; (1, 2) shows it as it is and half as large."""
 
 
-MapPrecision = Literal["32", "bf16"]
+def _as_text(value: Any) -> Any:
+    """A number as YAML reads ``precision: 32``."""
+    return str(value) if type(value) is int else value
+
+
+MapPrecision = Annotated[Literal["32", "bf16"], BeforeValidator(_as_text)]
 """What a network may compute in: float32 alone, or bfloat16 where hardware has units for it."""
 
 
@@ -175,7 +188,7 @@ class ModelCard(Frozen):
     (:mod:`geoconvlora.inference.scales`)."""
     precision: MapPrecision = "32"
     """In what the network maps. bfloat16 keeps eight bits of each value, so probabilities differ by
-    a hundredth at most or so; whoever sets it has compared the scores."""
+    some thousandths; whoever sets it has compared the scores."""
     instances: InstanceRule | None = None
     training: TrainingRecord = TrainingRecord()
 

@@ -12,6 +12,7 @@ from torch import nn
 from geoconvlora.errors import ConfigError
 from geoconvlora.inference import predict
 from geoconvlora.inference.network import predict_tiles
+from geoconvlora.inference.task import Scales
 
 CPU = torch.device("cpu")
 
@@ -48,7 +49,7 @@ def test_views_of_a_network_without_orientation_change_nothing(
 def test_probabilities_are_the_mean_over_mirrored_and_rotated_tiles(tta, count) -> None:
     tiles = np.random.default_rng(0).random((2, 3, 32, 32)).astype(np.float32)
     network = convolution()
-    mean, variance = predict_tiles(network, tiles, CPU, tta, spread=True)
+    mean, variance = predict_tiles(network, tiles, CPU, tta, scales=Scales(), spread=True)
     found = []
     for turn in range(4 if tta == "d4" else 2):
         turns = turn if tta == "d4" else 2 * turn

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from geoconvlora.inference.batches import read_batches
-from geoconvlora.inference.task import ONE_SCALE, MapTask
+from geoconvlora.inference.task import MapTask, Scales
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import Normaliser, PredictionGrid, Window, open_scene, read_grid
 from geoconvlora.scenes.area import read_area
@@ -21,7 +21,7 @@ def task_over(scene, *, zoom=None, overlap=4, tile=32, batch_size=2, bounds=None
         tiling=Tiling.over(grid.height, grid.width, tile=tile, overlap=overlap),
         normaliser=IDENTITY,
         classes=2,
-        scales=ONE_SCALE,
+        scales=Scales(),
         batch_size=batch_size,
         area=read_area(scene, grid, aoi=None, bounds=bounds),
     )

@@ -10,6 +10,7 @@ from networks import Failing, convolution
 
 import geoconvlora
 from geoconvlora.errors import ConfigError
+from geoconvlora.hardware import has_bf16
 from geoconvlora.inference import network as network_module
 from geoconvlora.inference.network import Hardware, place
 from geoconvlora.inference.task import precision_of
@@ -22,7 +23,7 @@ def with_units(monkeypatch):
     """Say whether processors have units for bfloat16; those without emulate it."""
 
     def choose(there: bool) -> None:
-        monkeypatch.setattr(network_module, "has_bf16", lambda kind: there and kind == "cpu")
+        monkeypatch.setattr(network_module, "has_bf16", lambda kind, index: there and kind == "cpu")
 
     return choose
 
@@ -78,17 +79,35 @@ def test_maps_in_bfloat16_are_nearly_those_in_float32(
     np.testing.assert_array_equal(probabilities(scene, model, tmp_path / "none.tif"), full)
 
 
+def test_workers_compute_as_one_process_does(make_model, write_scene, patchwork, tmp_path) -> None:
+    if not has_bf16("cpu"):
+        pytest.skip("this processor has no units for bfloat16")
+    scene, model = write_scene(patchwork), make_model(convolution(), precision="bf16")
+    half = probabilities(scene, model, tmp_path / "1.tif")
+    np.testing.assert_array_equal(probabilities(scene, model, tmp_path / "2.tif", workers=2), half)
+    full = probabilities(scene, model, tmp_path / "32.tif", precision="32", workers=2)
+    assert np.nanmax(np.abs(full - half)) > 0
+
+
+def test_numbers_are_taken_for_their_names(make_model) -> None:
+    card = make_model(precision=32).card
+    assert card.precision == "32"
+    assert precision_of(card, 32) == "32"
+
+
 def test_bfloat16_without_units_is_refused(
     make_model, write_scene, patchwork, tmp_path, with_units
 ) -> None:
     with_units(False)
-    with pytest.raises(ConfigError, match="precision bf16: this machine's cpu does not compute"):
+    with pytest.raises(
+        ConfigError, match="precision bf16: no units for bfloat16 are known of this machine's cpu"
+    ):
         probabilities(write_scene(patchwork), make_model(), tmp_path / "p.tif", precision="bf16")
     assert not (tmp_path / "p.tif").exists()
 
 
 def test_an_unknown_precision_is_refused(make_model, write_scene, patchwork, tmp_path) -> None:
-    with pytest.raises(ConfigError, match="precision '64' is unknown: give auto, 32, bf16"):
+    with pytest.raises(ConfigError, match="precision '64' is unknown: give 'auto', '32' or 'bf16'"):
         probabilities(write_scene(patchwork), make_model(), tmp_path / "p.tif", precision="64")
 
 
@@ -107,7 +126,7 @@ def test_what_one_precision_began_another_does_not_finish(
     with_units(True)
     with pytest.raises(ValueError, match="as asked for"):
         probabilities(scene, model(5), tmp_path / "p.tif", resume=True)
-    with pytest.raises(ConfigError, match=r"cannot be resumed.*precision"):
+    with pytest.raises(ConfigError, match=r"cannot be resumed.*device"):
         again(precision="32")
     with_units(False)
     with pytest.raises(ConfigError, match=r"cannot be resumed.*device"):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -150,22 +151,33 @@ def test_nothing_is_left_when_the_work_fails(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", [".gpkg", ".fgb", ".geojson"])
 def test_nothing_is_left_by_an_interrupt_while_the_thread_begins(tmp_path, monkeypatch, suffix):
     """It comes where one is most likely: where a thread that started another waits for it."""
-    start = threading.Thread.start
-    begun = []
+    begin, wait = threading.Thread._bootstrap_inner, threading.Event.wait
+    begun, interrupts = [], []
 
-    def interrupted(thread):
+    def late(thread):
         begun.append(thread)
-        start(thread)
-        raise KeyboardInterrupt
+        time.sleep(0.2)
+        begin(thread)
+
+    def interrupted(event, timeout=None):
+        if timeout is None and not interrupts:
+            interrupts.append(event)
+            raise KeyboardInterrupt
+        return wait(event, timeout)
 
     with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", interrupted)
+        patched.setattr(threading.Thread, "_bootstrap_inner", late)
+        patched.setattr(threading.Event, "wait", interrupted)
         with (
             pytest.raises(KeyboardInterrupt),
             PolygonWriter(tmp_path / f"a{suffix}", "EPSG:32631", layer="a"),
         ):
             pass
-    assert not begun[0].is_alive()
+        while not begun:
+            time.sleep(0.01)
+        for thread in begun:
+            wait(thread._started)
+            thread.join()
     assert list(tmp_path.iterdir()) == []
 
 
