@@ -41,6 +41,9 @@ def as_markdown(card: ModelCard, size_bytes: int) -> str:
         + (f", enlarged {resolution.max_zoom_in} times at most" if resolution.max_zoom_in else ""),
         "tile": f"{card.tile_size} x {card.tile_size} pixels"
         + "".join(f", and reduced {n} times" for n in card.reductions[1:]),
+        "maps in": {"bf16": "bfloat16 where hardware has units for it", "32": "32 bits"}[
+            card.precision
+        ],
         "method": f"{card.method} ({_listed(card.method_settings)})" if card.method else "none",
         "base weights": f"{card.base.name} ({card.base.size})" if card.base else "none",
         "size of the file": f"{size_bytes / 1e6:.1f} MB",

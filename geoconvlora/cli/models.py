@@ -22,48 +22,51 @@ def list_models(as_json: Json = False) -> None:
     """List bundled and registered models, and known base weights."""
     import json
 
-    from geoconvlora.weights import read_card
-    from geoconvlora.weights.catalogue import bundled_models, known_bases, registered_models
+    from geoconvlora.weights.report import known_weights
 
-    files = registered_models() | bundled_models()
-    cards = {name: read_card(path) for name, path in files.items()}
-    sizes = {name: path.stat().st_size for name, path in files.items()}
-    bases = known_bases()
+    known = known_weights()
     if as_json:
         models = [
             {
-                "name": name,
-                "task": card.task,
-                "classes": [c.name for c in card.classes],
-                "bands": [b.name for b in card.bands],
-                "gsd_m": card.resolution.gsd_m,
-                "base": card.base.name if card.base else None,
-                "method": card.method,
-                "licence": card.licence,
-                "bytes": sizes[name],
+                "name": model.name,
+                "task": model.card.task,
+                "classes": [c.name for c in model.card.classes],
+                "bands": [b.name for b in model.card.bands],
+                "gsd_m": model.card.resolution.gsd_m,
+                "base": model.card.base.name if model.card.base else None,
+                "method": model.card.method,
+                "licence": model.card.licence,
+                "bytes": model.bytes,
             }
-            for name, card in cards.items()
+            for model in known.models
         ]
-        report = {"models": models, "bases": [asdict(base) for base in bases]}
+        report = {
+            "models": models,
+            "bases": [asdict(base) for base in known.bases],
+            "unreadable": [asdict(file) for file in known.unreadable],
+        }
         typer.echo(json.dumps(report, indent=2))
         return
     from rich.console import Console
     from rich.table import Table
 
     table = Table("model", "task", "classes", "bands", "method", "base", "size")
-    for name, card in cards.items():
+    for model in known.models:
+        card = model.card
         classes = ", ".join(c.name for c in card.classes)
         bands = ", ".join(b.name for b in card.bands)
-        size = _megabytes(sizes[name])
+        size = _megabytes(model.bytes)
         stands_on = card.base.name if card.base else ""
-        table.add_row(name, card.task, classes, bands, card.method, stands_on, size)
+        table.add_row(model.name, card.task, classes, bands, card.method, stands_on, size)
     weights = Table("base weights", "encoder", "size", "here")
-    for base in bases:
+    for base in known.bases:
         here = "yes" if base.present else "no: models pull gets them"
         weights.add_row(base.name, base.size, _megabytes(base.bytes), here)
     console = Console()
     console.print(table)
     console.print(weights)
+    for file in known.unreadable:
+        typer.echo(f"{file.name} cannot be used: {file.reason}")
 
 
 @app.command("show")
@@ -114,6 +117,23 @@ def register(
         typer.echo(json.dumps(asdict(stored), default=str, indent=2))
     else:
         typer.echo(f"{stored.name}: {stored.path}")
+
+
+@app.command("unregister")
+def unregister(
+    name: str = typer.Argument(help="The name of a registered model or of fetched base weights."),
+    as_json: Json = False,
+) -> None:
+    """Remove a registered model or fetched base weights."""
+    import json
+
+    from geoconvlora.weights.store import unregister
+
+    path = unregister(name)
+    if as_json:
+        typer.echo(json.dumps({"name": name, "path": str(path)}, indent=2))
+    else:
+        typer.echo(f"{name}: removed {path}")
 
 
 @contextmanager

@@ -53,7 +53,7 @@ class BurntExtent:
 
     def __init__(self, extent: Extent, geobox: GeoBox) -> None:
         parts = shapely.get_parts(extent.to_crs(grid_crs(geobox)).area)
-        self._parts = _in_pixels(parts, geobox)
+        self._parts = _in_pixels(all_around(parts, geobox), geobox)
         self._tree = shapely.STRtree(self._parts)
         self._width = int(geobox.shape[1])
 
@@ -68,6 +68,27 @@ def grid_crs(geobox: GeoBox) -> pyproj.CRS:
     """The CRS of a grid that has one."""
     assert geobox.crs is not None
     return pyproj.CRS(geobox.crs.to_wkt())
+
+
+def all_around(polygons: Geometries, geobox: GeoBox) -> Geometries:
+    """Polygons of a grid in degrees, with what of them lies on it a turn further east or west.
+
+    A grid may go past the 180th meridian, and so may polygons, or be cut there.
+    """
+    crs = grid_crs(geobox)
+    if not crs.is_geographic or not len(polygons):
+        return polygons
+    turn = 2 * np.pi / float(crs.axis_info[0].unit_conversion_factor)
+    box = geobox.boundingbox
+    parts, polygon = shapely.get_parts(polygons, return_index=True)
+    reach = shapely.bounds(parts)[:, ::2]
+    joined: Geometries = polygons.copy()
+    for shift in (-turn, turn):
+        here = (reach[:, 0] + shift < box.right) & (reach[:, 1] + shift > box.left)
+        copies = shapely.transform(parts[here], lambda xy, by=(shift, 0.0): xy + np.array(by))
+        for number, copy in zip(polygon[here], copies, strict=True):
+            joined[number] = shapely.union(joined[number], copy)
+    return joined
 
 
 def _in_pixels(polygons: Geometries, geobox: GeoBox) -> Geometries:

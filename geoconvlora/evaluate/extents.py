@@ -14,6 +14,7 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 from pyogrio.errors import DataLayerError, DataSourceError
+from pyproj.aoi import AreaOfUse
 
 from geoconvlora.errors import ConfigError, LabelError
 from geoconvlora.evaluate.polygons import (
@@ -23,9 +24,11 @@ from geoconvlora.evaluate.polygons import (
     layer_of,
     read_layer,
 )
+from geoconvlora.scenes.ground import in_degrees
 from geoconvlora.scenes.opening import georeference, open_dataset
 
 _SPLIT_LAYER = "split"
+_AROUND_DEGREES = 10.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class Extent:
 
     def to_crs(self, crs: pyproj.CRS) -> Extent:
         """The same ground in another CRS."""
-        layer = PolygonLayer(self.description, np.array([self.area], object), self.crs).to_crs(crs)
+        area = _placeable(self.area, self.crs, crs)
+        layer = PolygonLayer(self.description, np.array([area], object), self.crs).to_crs(crs)
         if not len(layer):
             raise LabelError(f"{self.description} has no place in {crs.name}: is its CRS right?")
         return Extent(layer.polygons[0], crs, self.description)
@@ -81,6 +85,33 @@ class Extent:
             if several > 1:
                 pieces[polygon] = shapely.union_all(cut[order[start : start + several]])
         return pieces
+
+
+def _placeable(area: shapely.Geometry, crs: pyproj.CRS, wanted: pyproj.CRS) -> shapely.Geometry:
+    """What of an extent lies around where another CRS is used: beyond, a projection may fold."""
+    use, degrees = wanted.area_of_use or _registered(wanted), in_degrees(crs)
+    if use is None or degrees is None:
+        return area
+    west, east = use.west - _AROUND_DEGREES, use.east + _AROUND_DEGREES
+    east += 360 if east < west else 0
+    if east - west >= 360:
+        return area
+    south, north = max(use.south - _AROUND_DEGREES, -89), min(use.north + _AROUND_DEGREES, 89)
+    boxes = [
+        shapely.box(max(west + turn, -180), south, min(east + turn, 180), north)
+        for turn in (-360, 0, 360)
+        if west + turn < 180 and east + turn > -180
+    ]
+    fine = shapely.segmentize(np.array(boxes, object), 1.0)
+    frame = shapely.union_all(PolygonLayer("", fine, degrees).to_crs(crs).polygons)
+    if shapely.is_empty(frame) or shapely.contains(frame, area):
+        return area
+    return shapely.intersection(area, frame)
+
+
+def _registered(crs: pyproj.CRS) -> AreaOfUse | None:
+    code = crs.to_epsg()
+    return None if code is None else pyproj.CRS(code).area_of_use
 
 
 def read_extent(

@@ -18,6 +18,7 @@ from pyproj.exceptions import ProjError
 
 from geoconvlora.errors import LabelError
 from geoconvlora.naming import PARQUET_SUFFIXES
+from geoconvlora.scenes.ground import in_degrees
 
 Geometries = NDArray[np.object_]
 
@@ -51,14 +52,25 @@ class PolygonLayer:
         return len(self.polygons)
 
     def to_crs(self, crs: pyproj.CRS) -> PolygonLayer:
-        """The same polygons elsewhere; long edges follow what is straight in their own CRS."""
+        """The same polygons elsewhere; long edges follow what is straight in their own CRS.
+
+        Raises:
+            LabelError: There is no way from the one CRS to the other.
+        """
         if crs.equals(self.crs, ignore_axis_order=True) or not len(self):
             return PolygonLayer(
                 self.name, self.polygons, crs, self.classes, self.mended, self.left_out
             )
         length = _SEGMENT_M / _metres(self.crs)
         series = gpd.GeoSeries(shapely.segmentize(self.polygons, length), crs=self.crs)
-        moved, kept, _ = _areal(np.asarray(series.to_crs(crs).array, object))
+        try:
+            placed = np.asarray(series.to_crs(crs).array, object)
+        except ProjError as error:
+            raise LabelError(
+                f"{self.name} is in {self.crs.name}, from which no transformation leads to "
+                f"{crs.name}: assign the CRS that it was drawn in"
+            ) from error
+        moved, kept, _ = _areal(_unwound(placed, crs))
         return PolygonLayer(
             self.name,
             moved,
@@ -168,7 +180,7 @@ def measuring_crs(layer: PolygonLayer) -> pyproj.CRS:
     Raises:
         LabelError: The polygons have no place on the Earth.
     """
-    geographic = layer.crs.geodetic_crs
+    geographic = in_degrees(layer.crs)
     if geographic is None:
         return layer.crs
     boxes = shapely.bounds(layer.polygons)
@@ -188,6 +200,26 @@ def measuring_crs(layer: PolygonLayer) -> pyproj.CRS:
         return layer.crs
     around = LambertAzimuthalEqualAreaConversion(round(centre_lat, 3), round(centre_lon, 3))
     return ProjectedCRS(around, name="Equal area around the labels", geodetic_crs=geographic)
+
+
+def _unwound(polygons: Geometries, crs: pyproj.CRS) -> Geometries:
+    """Polygons across the 180th meridian, which degrees tear apart, made whole beyond it."""
+    if not crs.is_geographic:
+        return polygons
+    turn = 2 * np.pi / float(crs.axis_info[0].unit_conversion_factor)
+    parts, polygon = shapely.get_parts(polygons, return_index=True)
+    left, right = shapely.bounds(parts)[:, ::2].T
+    torn = right - left > turn / 2
+    if not torn.any():
+        return polygons
+    whole = shapely.transform(
+        parts[torn], lambda xy: xy + np.stack([turn * (xy[:, 0] < 0), 0 * xy[:, 1]], 1)
+    )
+    left, right = shapely.bounds(whole)[:, ::2].T
+    parts[torn] = np.where(right - left < turn / 2, whole, parts[torn])
+    return np.array(
+        [shapely.multipolygons(parts[polygon == number]) for number in range(len(polygons))], object
+    )
 
 
 def crs_name(crs: pyproj.CRS) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import shapely
 from numpy.typing import NDArray
 
 from geoconvlora.errors import LabelError
-from geoconvlora.evaluate.burning import BurntPolygons, grid_crs
+from geoconvlora.evaluate.burning import BurntPolygons, all_around, grid_crs
 from geoconvlora.evaluate.class_table import class_ids, lookup
 from geoconvlora.evaluate.polygons import PolygonLayer
 from geoconvlora.evaluate.rasters import ClassRaster, ClassRows, open_labels
@@ -79,6 +79,7 @@ def open_truth(
     merged = (merge, prediction.names)
     if isinstance(labels, PolygonLayer):
         placed = labels.to_crs(grid_crs(prediction.geobox))
+        placed = replace(placed, polygons=all_around(placed.polygons, prediction.geobox))
         ids = _polygon_ids(placed, prediction, class_map)
         _check_overlap(placed, prediction)
         return Truth(

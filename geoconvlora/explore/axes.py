@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from geoconvlora.evaluate.picture import round_length
 from geoconvlora.explore.rows import geobox_of
+from geoconvlora.scenes.ground import in_degrees
 
 _INK = "#222222"
 _SIDE_IN = 6.0
@@ -72,7 +73,7 @@ def metres_per_unit(crs: pyproj.CRS, x: float, y: float) -> tuple[float, float]:
         (55800, 111412)
     """
     factor = float(crs.axis_info[0].unit_conversion_factor) if crs.axis_info else 1.0
-    geographic, geod = crs.geodetic_crs, crs.get_geod()
+    geographic, geod = in_degrees(crs), crs.get_geod()
     if geographic is None or geod is None:
         return factor, factor
     if crs.is_geographic:

@@ -9,8 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from geoconvlora.scenes.class_names import CLASSES_TAG, class_table
+from geoconvlora.scenes.class_names import CLASSES_TAG, class_table, is_color
 from geoconvlora.vector.styles import PALETTE
+
+_COLOR_TABLE = "color_table"
+"""Attribute with the colours of ids that have no name: JSON of ``#rrggbb`` by id."""
+_IDS = range(2**16)
 
 
 @dataclass(frozen=True)
@@ -30,16 +34,24 @@ class Legend:
     def of_attributes(cls, attributes: Mapping[Any, Any], where: str) -> Legend:
         """Read an array's or a file's: the tag ``GEOCONVLORA_CLASSES``, else the CF flags.
 
+        Ids beyond 16 bits, which no array of classes holds, are left out.
+
         Raises:
             SceneError: The tag is damaged; ``where`` names what has it.
         """
         names, by_name = class_table(attributes.get(CLASSES_TAG), where)
-        if names:
-            return cls(names, {i: by_name[n] for i, n in names.items() if n in by_name})
-        ids = [int(value) for value in np.atleast_1d(attributes.get("flag_values", []))]
-        meanings = str(attributes.get("flag_meanings", "")).split()
-        colors = str(attributes.get("flag_colors", "")).split()
-        return cls(dict(zip(ids, meanings, strict=False)), dict(zip(ids, colors, strict=False)))
+        colors = {i: by_name[name] for i, name in names.items() if name in by_name}
+        if not names:
+            ids = [int(value) for value in np.atleast_1d(attributes.get("flag_values", []))]
+            meanings = str(attributes.get("flag_meanings", "")).split()
+            flagged = str(attributes.get("flag_colors", "")).split()
+            names = dict(zip(ids, meanings, strict=False))
+            colors = dict(zip(ids, flagged, strict=False))
+        colors = {**_unnamed(attributes.get(_COLOR_TABLE)), **colors}
+        return cls(
+            {i: name for i, name in names.items() if i in _IDS},
+            {i: color for i, color in colors.items() if i in _IDS and is_color(color)},
+        )
 
     @property
     def ids(self) -> list[int]:
@@ -72,11 +84,13 @@ class Legend:
         """An array's attributes: CF flags, and the tag that ``polygonize`` reads."""
         ids = self.ids
         entries = [{"id": i, "name": self.name(i), "color": self.color(i)} for i in ids]
+        unnamed = {i: color for i, color in self.colors.items() if i not in self.names}
         return {
             "flag_values": np.array(ids, np.uint16),
             "flag_meanings": " ".join(self.name(i).replace(" ", "_") for i in ids),
             "flag_colors": " ".join(self.color(i) for i in ids),
             CLASSES_TAG: json.dumps(entries),
+            **({_COLOR_TABLE: json.dumps(unnamed)} if unnamed else {}),
         }
 
     def table(self) -> np.ndarray:
@@ -88,3 +102,11 @@ class Legend:
         for class_id, color in self.colors.items():
             colors[class_id, :3] = list(bytes.fromhex(color[1:]))
         return colors
+
+
+def _unnamed(text: object) -> dict[int, str]:
+    """Colours by id; none where the text is not what this package writes."""
+    try:
+        return {int(i): str(color) for i, color in json.loads(str(text)).items()}
+    except (ValueError, AttributeError):
+        return {}

@@ -193,8 +193,7 @@ def _legend_of(path: str | Path) -> Legend:
         except ValueError:
             return legend
     told = {i: f"#{r:02x}{g:02x}{b:02x}" for i, (r, g, b, alpha) in colormap.items() if alpha}
-    known = set(legend.ids)
-    return Legend(legend.names, {**{i: c for i, c in told.items() if i in known}, **legend.colors})
+    return Legend(legend.names, {**told, **legend.colors})
 
 
 def _floats(pixels: StoredPixels) -> NDArray[np.float32]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -78,12 +79,18 @@ def _read(
     kind = np.dtype(scene.dtype)
     # Averages of whole numbers are none.
     averaged = resampling == Resampling.average and kind.kind in "iu"
-    values: NDArray[Any] = dataset.read(
-        bands,
+    mixed = len({dataset.dtypes[band - 1] for band in bands}) > 1
+    read = partial(
+        dataset.read,
         window=window,
-        out_shape=(len(bands), *shape),
         resampling=resampling,
-        out_dtype="float32" if averaged or kind.itemsize > 2 else None,
+        out_dtype="float32" if averaged or mixed or kind.itemsize > 2 else None,
+    )
+    # Bands of different types are not read together.
+    values: NDArray[Any] = (
+        np.stack([read(band, out_shape=shape) for band in bands])
+        if mixed
+        else read(bands, out_shape=(len(bands), *shape))
     )
     valid = rule.of_values(values)
     if values.dtype.kind == "f":

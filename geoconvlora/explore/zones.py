@@ -74,6 +74,8 @@ def polygon_statistics(
     for rows, (values,) in strips(array):
         valid = np.isfinite(values).all(axis=0)
         for zone, inside in _burnt(groups, geobox, rows, valid):
+            if not len(zone):
+                continue
             pixels += np.bincount(zone, minlength=count)
             for band, layer in enumerate(values):
                 found = layer[inside].astype(np.float64)
@@ -132,7 +134,9 @@ def polygon_classes(polygons: gpd.GeoDataFrame, classes: Map) -> pd.DataFrame:
                 before = sums.setdefault(value, np.zeros(count))
                 sums[value] = before + np.bincount(zone[here], area[here], count)
     legend = legend.with_ids(sums)
-    columns = {legend.name(i): sums[i] for i in legend.ids}
+    columns: dict[str, NDArray[np.float64]] = {}
+    for i in legend.ids:
+        columns[legend.name(i)] = columns.get(legend.name(i), 0.0) + sums[i]
     table = pd.DataFrame(columns, index=polygons.index)
     majority = table.idxmax(axis=1).astype(object) if columns else pd.Series(None, table.index)
     table["majority"] = majority.where(table.sum(axis=1, numeric_only=True) > 0, None)

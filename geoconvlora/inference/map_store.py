@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import TracebackType
 
@@ -14,6 +15,7 @@ from rasterio.windows import Window as RasterioWindow
 from geoconvlora.errors import OutputError
 from geoconvlora.inference.map_source import MapSource, open_map
 from geoconvlora.inference.rows import MapRows
+from geoconvlora.inference.tiff import check_whole
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.opening import RASTER_FAULTS, reason
 from geoconvlora.weights.card import ClassInfo
@@ -64,7 +66,7 @@ class MapStore:
                     compress="deflate",
                     zlevel=1,
                     predictor=3,
-                    BIGTIFF="IF_SAFER",
+                    BIGTIFF="YES",
                     SPARSE_OK="TRUE",
                 )
         except RASTER_FAULTS as fault:
@@ -98,12 +100,26 @@ class MapStore:
         try:
             with raster_environment():
                 self._dataset.close()
-        except RASTER_FAULTS as fault:
+            if kind is None:
+                # GDAL does not tell what its last flush could not write.
+                check_whole(self._path)
+                with self._path.open("rb") as written:
+                    os.fsync(written.fileno())
+        except (*RASTER_FAULTS, OSError) as fault:
             if kind is None:
                 raise self._unwritten(fault) from fault
 
     def _unwritten(self, fault: BaseException) -> OutputError:
         return OutputError(f"{self._path} cannot be written ({reason(fault)}): is the disk full?")
+
+
+def is_whole(path: Path) -> bool:
+    """Whether a store is there with all that was fed to it."""
+    try:
+        check_whole(path)
+    except OSError:
+        return False
+    return True
 
 
 def open_store(path: Path, classes: tuple[ClassInfo, ...], model: str) -> MapSource:

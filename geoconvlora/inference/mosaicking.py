@@ -17,7 +17,7 @@ from geoconvlora.inference.joined_outputs import write_joined
 from geoconvlora.inference.joining import JoinedMaps
 from geoconvlora.inference.map_source import MapSource, open_map, with_same_classes
 from geoconvlora.inference.merging import MergeName
-from geoconvlora.inference.outputs import plan_outputs
+from geoconvlora.inference.outputs import plan_outputs, spare_sources
 from geoconvlora.inference.polygons import PolygonLayers
 from geoconvlora.inference.target import Bounds, choose_target
 from geoconvlora.inference.warping import ResamplingName
@@ -129,6 +129,7 @@ def mosaic(
     _check(paths, merge, resampling, fade_px)
     plan = plan_outputs(out, probs, inputs=paths, overwrite=overwrite)
     sources = with_same_classes([open_map(path) for path in paths])
+    spare_sources(plan, [source.scene for source in sources])
     target = choose_target(
         [source.geobox for source in sources], dst_crs=dst_crs, res=res, bounds=bounds
     )

@@ -103,9 +103,7 @@ def device_of(network: nn.Module, name: str) -> torch.device:
     return choose_device(name)
 
 
-def place(
-    network: nn.Module, device: str, precision: Precision = "32"
-) -> tuple[nn.Module, torch.device]:
+def place(network: nn.Module, device: str, precision: Precision) -> tuple[nn.Module, torch.device]:
     """Put a network in evaluation mode on a device; ``auto`` leaves it where a user put it.
 
     Raises:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from geoconvlora.errors import ConfigError, OutputError
 from geoconvlora.inference.spool import is_unfinished
 from geoconvlora.naming import check_name_length
+from geoconvlora.scenes.environment import raster_environment
+from geoconvlora.scenes.opening import open_dataset
+from geoconvlora.scenes.scene import Scene
 
 RASTER_SUFFIXES = (".tif", ".tiff")
 POLYGON_SUFFIXES = (".gpkg", ".fgb", ".parquet", ".geojson")
@@ -91,6 +94,25 @@ def plan_outputs(
         taken.append(resolved)
         _check_writable(path, overwrite)
     return plan
+
+
+def spare_sources(plan: OutputPlan, scenes: Iterable[Scene]) -> None:
+    """Make sure that no output would replace a file that a scene consists of, as a VRT's sources.
+
+    Raises:
+        ConfigError: One would.
+        SceneError: A scene cannot be opened.
+    """
+    written = {path.resolve(): path for path in plan.files}
+    for scene in scenes:
+        with raster_environment(), open_dataset(scene.path) as dataset:
+            read = [Path(name).resolve() for name in dataset.files]
+        for file in read:
+            if file in written:
+                raise ConfigError(
+                    f"{written[file]} is a file that {scene.path} is read from: give the output "
+                    "another name"
+                )
 
 
 def part_name(path: Path, step: str = "part") -> Path:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, get_args
 from geoconvlora.errors import ConfigError
 from geoconvlora.inference.blending import Blend
 from geoconvlora.inference.cluster import cluster_of
-from geoconvlora.inference.outputs import plan_outputs
+from geoconvlora.inference.outputs import plan_outputs, spare_sources
 from geoconvlora.inference.polygons import PolygonLayers
 from geoconvlora.inference.progress import progress_of
 from geoconvlora.inference.rasters import FractionType
@@ -155,10 +155,20 @@ def predict(
         raise ConfigError("workers and dask are two ways of one thing: give one of them")
     _check_choices(blend=blend, tta=tta, probs_dtype=probs_dtype)
     plan = plan_outputs(
-        out, probs, uncertainty=uncertainty, inputs=paths, overwrite=overwrite, resume=resume
+        out,
+        probs,
+        uncertainty=uncertainty,
+        inputs=paths if aoi is None else [*paths, str(aoi)],
+        overwrite=overwrite,
+        resume=resume,
     )
     card = checked_card(model, base)
     computed = precision_of(card, precision)
+    if dry_run and dask is None:
+        # Nothing else of a dry run needs torch, and its beginning takes a second.
+        from geoconvlora.inference.running import hardware_for
+
+        hardware_for(model, device, computed)
     polygons = polygons or PolygonOptions()
     wanted = [band.name for band in card.bands]
     if len(paths) > 1:
@@ -197,6 +207,7 @@ def predict(
     with open_scene(
         path, wanted=wanted, bands=bands, nodata=nodata, default_nodata=card.nodata
     ) as scene:
+        spare_sources(plan, [scene])
         grid = PredictionGrid.for_scene(scene, card.resolution)
         tiling = Tiling.for_model(grid.height, grid.width, card, tile_size, overlap)
         area = read_area(scene, grid, aoi=aoi, bounds=bounds, bounds_crs=bounds_crs)

@@ -141,4 +141,13 @@ def distinct_names(paths: Sequence[str]) -> list[str]:
             "/".join((*folder[-depth:], short_name(path))) if name in alike else name
             for name, folder, path in zip(names, folders, paths, strict=True)
         ]
-    return names
+    alike = {name for name in names if names.count(name) > 1}
+    names = [
+        name + Path(path.partition("#")[0]).suffix if name in alike else name
+        for name, path in zip(names, paths, strict=True)
+    ]
+    # One folder, one stem, one suffix: items of one name in two collections.
+    return [
+        f"{name}_{names[:number].count(name) + 1}" if names.count(name) > 1 else name
+        for number, name in enumerate(names)
+    ]

@@ -12,9 +12,10 @@ from geoconvlora.errors import ConfigError
 from geoconvlora.inference.cluster import cluster_of
 from geoconvlora.inference.joined_outputs import write_joined
 from geoconvlora.inference.joining import JoinedMaps
+from geoconvlora.inference.map_store import is_whole
 from geoconvlora.inference.merging import MergeName
 from geoconvlora.inference.mosaicking import FADE_PX, check_merging
-from geoconvlora.inference.outputs import OutputPlan
+from geoconvlora.inference.outputs import OutputPlan, spare_sources
 from geoconvlora.inference.polygons import PolygonLayers
 from geoconvlora.inference.provenance import distinct_names
 from geoconvlora.inference.rasters import FractionType
@@ -86,6 +87,7 @@ def predict_several(
     scenes = [mapper.open(path) for path in paths]
     for scene in scenes:
         scene.close()
+    spare_sources(plan, scenes)
     grids = [PredictionGrid.for_scene(scene, card.resolution) for scene in scenes]
     tilings = [mapper.tiling(grid) for grid in grids]
     target = choose_target(
@@ -150,12 +152,12 @@ def predict_several(
                 for what, value in mapper.settings(task).items():
                     spool.settle(f"{what} of {name}", value)
             tasks.append((task, store, name))
-            if cluster is not None and not store.exists():
+            if cluster is not None and not is_whole(store):
                 mapper.begin(task, store, cluster)
         # Settings name the model as it was named: a loaded one is described in another way.
         ready = mapper if cluster is not None else None
         for task, store, _ in tasks:
-            if store.exists():
+            if is_whole(store):
                 continue
             ready = ready or mapper.loaded()
             with task.scene:

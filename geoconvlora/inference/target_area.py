@@ -48,7 +48,11 @@ class AskedArea:
             ConfigError: The file or the box cannot work, or does not reach the target.
         """
         asked = read_polygon(
-            target.crs, aoi=self.aoi, bounds=self.bounds, bounds_crs=self.bounds_crs
+            target.crs,
+            aoi=self.aoi,
+            bounds=self.bounds,
+            bounds_crs=self.bounds_crs,
+            place=target.geobox,
         )
         if asked is None:
             return None

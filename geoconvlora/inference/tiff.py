@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _OFFSETS, _SIZES = 324, 325  # TileOffsets, TileByteCounts
+_STRIP_OFFSETS, _STRIP_SIZES = 273, 279
 _SUBFILE = 254
 _SHORT, _LONG, _LONG8 = 3, 4, 16
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8}
@@ -38,7 +39,7 @@ class _Entry:
 
 @dataclass(frozen=True)
 class _Image:
-    """The directory of a tiled TIFF and where its tiles are."""
+    """The directory of a TIFF and where its tiles, or strips, are."""
 
     path: Path
     entries: dict[int, _Entry]
@@ -88,6 +89,18 @@ def assemble(levels: Sequence[Path], target: Path) -> None:
         os.fsync(out.fileno())
 
 
+def check_whole(path: Path) -> None:
+    """Make sure that a BigTIFF of one image has all its tiles or strips.
+
+    Raises:
+        OSError: It is not there, is something else, or is cut short.
+    """
+    image = _read_image(path)
+    end = max((o + n for o, n in zip(image.offsets, image.sizes, strict=True)), default=0)
+    if path.stat().st_size < end:
+        raise OSError(f"{path.name} is cut short")
+
+
 def _header(big: bool) -> bytes:
     """The first directory follows the structural metadata, at the next multiple of 16."""
     ghost = len(_STRUCTURE) + len("GDAL_STRUCTURAL_METADATA_SIZE=000000 bytes\n")
@@ -117,7 +130,10 @@ def _read_image(path: Path) -> _Image:
                 file.seek(struct.unpack("<Q", value)[0])
                 value = _exactly(file, size, path)
             entries[tag] = _Entry(kind, number, value)
-    offsets, sizes = (_numbers(entries.pop(tag)) for tag in (_OFFSETS, _SIZES))
+    tags = (_OFFSETS, _SIZES) if _OFFSETS in entries else (_STRIP_OFFSETS, _STRIP_SIZES)
+    if tags[0] not in entries:
+        raise OSError(f"{path.name} was not finished")
+    offsets, sizes = (_numbers(entries.pop(tag)) for tag in tags)
     return _Image(path, entries, offsets, sizes)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
+import pyproj
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.crs import CRS as RasterCRS
@@ -139,7 +141,7 @@ class WarpedMap:
         rows, columns = pixels_of(
             window, _POINTS, target.affine, target.crs, self._geobox.affine, crs
         )
-        return _around(rows, columns).clipped(height, width)
+        return _around(rows, _unwound(columns, self._geobox)).clipped(height, width)
 
     def _footprint(self) -> Window:
         """Where the map may lie: all of the target if parts of it have no place there."""
@@ -176,6 +178,22 @@ class WarpedMap:
                 YSCALE=1,
             )
         return found
+
+
+def _unwound(columns: NDArray[np.float64], geobox: GeoBox) -> NDArray[np.float64]:
+    """Columns on a grid in degrees that may go past the 180th meridian: a turn is none."""
+    crs, affine = geobox.crs, geobox.affine
+    if crs is None or not crs.geographic or affine.b or affine.d:
+        return columns
+    turn = _turn(crs.to_wkt()) / abs(affine.a)
+    off = np.where(np.isfinite(columns), columns - geobox.shape[1] / 2, 0)
+    return np.asarray(columns - turn * np.round(off / turn))
+
+
+@cache
+def _turn(wkt: str) -> float:
+    """A full turn in the unit of a geographic CRS."""
+    return 2 * math.pi / float(pyproj.CRS(wkt).axis_info[0].unit_conversion_factor)
 
 
 def _crs(geobox: GeoBox) -> RasterCRS:

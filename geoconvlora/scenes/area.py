@@ -18,14 +18,13 @@ from rasterio.features import geometry_mask
 from shapely.geometry.base import BaseGeometry
 
 from geoconvlora.errors import ConfigError
+from geoconvlora.scenes.area_clipping import SIDE_PARTS, near, only_polygons
 from geoconvlora.scenes.grid import PredictionGrid, crop
 from geoconvlora.scenes.pixels import Window
 from geoconvlora.scenes.scene import Scene
 
 #: A mask is drawn in blocks at fixed rows, so that it does not depend on the window asked for.
 _BLOCK_ROWS = 256
-#: Parts into which a side of a box is cut before it is bent into another CRS.
-_SIDE_PARTS = 32
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,9 @@ def read_area(
         Window(row=812, column=95, height=1113, width=713)
     """
     assert scene.geobox.crs is not None
-    asked = read_polygon(scene.geobox.crs, aoi=aoi, bounds=bounds, bounds_crs=bounds_crs)
+    asked = read_polygon(
+        scene.geobox.crs, aoi=aoi, bounds=bounds, bounds_crs=bounds_crs, place=scene.geobox
+    )
     return None if asked is None else Area.of(asked[0], scene, grid, asked[1])
 
 
@@ -169,6 +170,7 @@ def read_polygon(
     aoi: str | Path | None,
     bounds: Sequence[float] | None,
     bounds_crs: str | None = None,
+    place: GeoBox | None = None,
 ) -> tuple[BaseGeometry, str] | None:
     """Return what a vector file, a box, or both outline, and how to name it; None for neither.
 
@@ -177,6 +179,8 @@ def read_polygon(
         aoi: See :func:`read_area`.
         bounds: Likewise.
         bounds_crs: Likewise.
+        place: Where, in ``crs``, the polygon is needed: what lies far from there, and what the CRS
+            may have no place for, is left out.
 
     Raises:
         ConfigError: The file cannot be read or holds no polygon, the box is empty, or its CRS is
@@ -188,15 +192,18 @@ def read_polygon(
         return None
     polygons, names = [], []
     if aoi is not None:
-        polygons.append(_polygon_of(Path(aoi), crs))
+        polygons.append(_polygon_of(Path(aoi), crs, place))
         names.append(f"the area of interest {aoi}")
     if bounds is not None:
-        polygons.append(_box_of(bounds, bounds_crs, crs))
+        polygons.append(_box_of(bounds, bounds_crs, crs, place))
         names.append(f"the box {','.join(f'{b:g}' for b in bounds)}")
-    return shapely.intersection_all(polygons), " within ".join(names)
+    shared = polygons[0]
+    if len(polygons) > 1:
+        shared = only_polygons(shapely.intersection_all(polygons))
+    return shared, " within ".join(names)
 
 
-def _polygon_of(path: Path, crs: GridCRS) -> BaseGeometry:
+def _polygon_of(path: Path, crs: GridCRS, place: GeoBox | None) -> BaseGeometry:
     import geopandas as gpd
     from pyogrio.errors import DataLayerError, DataSourceError
 
@@ -211,10 +218,15 @@ def _polygon_of(path: Path, crs: GridCRS) -> BaseGeometry:
     own = layer[layer.geom_type.isin(["Polygon", "MultiPolygon"])]
     if own.empty:
         raise ConfigError(f"{path} holds no polygon: an area of interest is made of polygons")
-    return own.to_crs(crs.to_wkt()).make_valid().union_all()
+    polygons = own.geometry
+    if place is not None and layer.crs != CRS(crs.to_wkt()):
+        polygons = gpd.GeoSeries(near(polygons.to_numpy(), layer.crs, place), crs=layer.crs)
+    return only_polygons(polygons.to_crs(crs.to_wkt()).make_valid().to_numpy())
 
 
-def _box_of(bounds: Sequence[float], bounds_crs: str | None, crs: GridCRS) -> BaseGeometry:
+def _box_of(
+    bounds: Sequence[float], bounds_crs: str | None, crs: GridCRS, place: GeoBox | None
+) -> BaseGeometry:
     text = ",".join(f"{b:g}" for b in bounds)
     if len(bounds) != 4 or not all(map(math.isfinite, bounds)):
         raise ConfigError(f"bounds {text}: give four numbers, west, south, east and north")
@@ -230,11 +242,14 @@ def _box_of(bounds: Sequence[float], bounds_crs: str | None, crs: GridCRS) -> Ba
     except (CRSError, ProjError) as error:
         raise ConfigError(f"bounds CRS {bounds_crs!r} is unknown: give e.g. EPSG:4326") from error
     longest = max(east - west, north - south)
+    box = shapely.segmentize(box, longest / SIDE_PARTS)
+    if place is not None and own != CRS(crs.to_wkt()):
+        (box,) = near(np.array([box]), own, place)
 
     def bent(xy: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.stack(to_grid.transform(xy[:, 0], xy[:, 1]), axis=1)
 
-    return shapely.transform(shapely.segmentize(box, longest / _SIDE_PARTS), bent)
+    return shapely.transform(box, bent)
 
 
 def _extent(scene: Scene) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -97,6 +98,11 @@ def choose_bands(
 
     Raises:
         BandError: The scene has too few bands, or which to take is not plain from its names.
+
+    Warns:
+        UserWarning: As many bands as wanted are taken by position, though the scene describes
+            another one as a colour that is wanted. A card does not say whether its model maps any
+            bands, such as false colours, hence that is no error.
     """
     there = "; ".join(str(label) for label in labels[:_LISTED])
     if len(labels) > _LISTED:
@@ -113,6 +119,7 @@ def choose_bands(
     if len(set(found)) == len(wanted):
         return found
     if len(data) == len(wanted):
+        _warn_if_misplaced(data, wanted, path)
         return tuple(label.index for label in data)
     count = f"{len(data)} band" + ("s" if len(data) != 1 else "")
     raise BandError(
@@ -120,6 +127,22 @@ def choose_bands(
         f"numbers with --bands, in the order {', '.join(wanted)}{_hint(data, wanted)}. "
         f"The scene's bands: {there}"
     )
+
+
+def _warn_if_misplaced(data: Sequence[BandLabel], wanted: Sequence[str], path: str) -> None:
+    # Descriptions alone: writers call the first three bands red, green and blue unasked.
+    there = [role_of(label.description) for label in data]
+    needed = [role_of(name) for name in wanted]
+    pairs = zip(needed, there, strict=True)
+    if any(role is not None and role != own and role in there for role, own in pairs):
+        named = zip(wanted, data, strict=True)
+        taken = ", ".join(f"{name} = {label.index} ({label.name})" for name, label in named)
+        warnings.warn(
+            f"{path} has other bands than the model wants and is read by position, {taken}: if "
+            f"that is not meant, choose with --bands, in the order {', '.join(wanted)}",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 def _hint(data: Sequence[BandLabel], wanted: Sequence[str]) -> str:

@@ -25,7 +25,7 @@ def named_classes(source: DatasetReader) -> dict[int, str]:
 
 
 def class_table(text: object, where: str) -> tuple[dict[int, str], dict[str, str]]:
-    """Names by value, and colours by name, of the tag's text; empty without one.
+    """Names by value, and colours ``#rrggbb`` by name, of the tag's text; empty without one.
 
     Raises:
         SceneError: The tag is damaged; ``where`` names the raster.
@@ -35,9 +35,16 @@ def class_table(text: object, where: str) -> tuple[dict[int, str], dict[str, str
     try:
         entries = json.loads(str(text))
         names = {int(entry["id"]): str(entry["name"]) for entry in entries}
-        colors = {str(e["name"]): str(e["color"]) for e in entries if "color" in e}
-    except (ValueError, TypeError, KeyError) as error:
+        colors = {str(e["name"]): e["color"] for e in entries if is_color(e.get("color"))}
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise SceneError(
             f"{where}: the tag {CLASSES_TAG} is not a JSON list of id, name and color"
         ) from error
     return names, colors
+
+
+def is_color(text: object) -> bool:
+    """Whether a text is a colour as ``#rrggbb``."""
+    if not isinstance(text, str) or len(text) != 7 or text[0] != "#":
+        return False
+    return all(digit in "0123456789abcdefABCDEF" for digit in text[1:])

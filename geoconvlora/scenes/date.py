@@ -74,7 +74,10 @@ def _iso(text: str) -> str:
         return moment.date().isoformat()
     if moment.tzinfo is None:
         return moment.isoformat(timespec="seconds")
-    in_utc = moment.astimezone(UTC).replace(tzinfo=None)
+    try:
+        in_utc = moment.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:  # in the first hours of year 1 or the last of 9999
+        return ""
     return in_utc.isoformat(timespec="seconds") + "Z"
 
 

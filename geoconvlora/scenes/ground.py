@@ -7,6 +7,7 @@ from functools import cache
 
 from odc.geo.geobox import GeoBox
 from pyproj import CRS, Geod, Transformer
+from pyproj.crs import GeographicCRS
 from pyproj.exceptions import ProjError
 
 EARTH_M = (6.3e6, 6.4e6)
@@ -105,9 +106,27 @@ def _ellipsoidal_area(crs: CRS, x: tuple[float, ...], y: tuple[float, ...]) -> f
     return float(side_a * side_b * abs(math.sin(math.radians(azimuth_a - azimuth_b))))
 
 
+def in_degrees(crs: CRS) -> CRS | None:
+    """Longitude and latitude in degrees on the datum of a CRS; None where it has no ellipsoid.
+
+    A CRS may count angles in grads, as those of NTF (Paris) do.
+
+    Example:
+        >>> in_degrees(CRS(27572)).axis_info[0].unit_name
+        'degree'
+    """
+    geodetic = crs.geodetic_crs
+    if geodetic is None or crs.get_geod() is None:
+        return None
+    axes = geodetic.axis_info
+    if all(axis.unit_name == "degree" for axis in axes[:2]):
+        return geodetic
+    return GeographicCRS(name=geodetic.name, datum=geodetic.datum)
+
+
 @cache
 def _geodetic(crs: CRS) -> tuple[Transformer, Geod]:
-    geodetic = crs.geodetic_crs
+    geodetic = in_degrees(crs)
     geod = crs.get_geod()
     if geodetic is None or geod is None:
         raise ValueError("the CRS has no ellipsoid")

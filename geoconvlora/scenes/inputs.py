@@ -90,7 +90,7 @@ def _listed(path: Path) -> list[str]:
     if path.stat().st_size > _MAX_LIST_BYTES:
         raise SceneError(f"{path} is too large for a list of rasters")
     try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
     except UnicodeDecodeError as error:
         raise SceneError(f"{path} is no list of rasters: it is not text in UTF-8") from error
     names = [line for line in lines if line and not line.startswith("#")]

@@ -47,13 +47,13 @@ def valid_fraction(scene: Scene, pixels: int = SAMPLE_PIXELS) -> float:
 
 
 def lattice(scene: Scene, pixels: int = SAMPLE_PIXELS) -> Iterator[Window]:
-    """Yield windows that lie evenly over the scene and hold about ``pixels`` pixels."""
+    """Yield windows inside the scene, evenly over it, that hold at most ``pixels`` pixels."""
     count = max(1, pixels // _SIDE**2)
     rows = min(max(1, round((count * scene.height / scene.width) ** 0.5)), count)
     columns = max(1, count // rows)
     for row in _starts(scene.height, rows):
         for column in _starts(scene.width, columns):
-            yield Window(row, column, _SIDE, _SIDE)
+            yield Window(row, column, _SIDE, _SIDE).clipped(scene.height, scene.width)
 
 
 def row_windows(scene: Scene, pixels: int = SAMPLE_PIXELS) -> Iterator[Window]:

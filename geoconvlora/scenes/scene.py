@@ -181,8 +181,8 @@ class Scene:
                 self._dataset = open_dataset(self.path)
             dataset = self._dataset
             try:
-                raw = dataset.read(list(self.bands), window=window)
-                valid = self._validity.read(dataset, self.bands, window, raw)
+                stored = _read_bands(dataset, self.bands, window)
+                valid = self._validity.read(dataset, self.bands, window, stored)
             except RASTER_FAULTS as fault:
                 why = "it is truncated or damaged"
                 if is_remote(self.path):
@@ -192,7 +192,8 @@ class Scene:
                     f"{inside.row + inside.height - 1}, columns {inside.column} to "
                     f"{inside.column + inside.width - 1}: {why} ({reason(fault)})"
                 ) from fault
-        return raw, valid
+        # np.stack takes the type that holds the values of all.
+        return (np.stack(stored) if isinstance(stored, list) else stored), valid
 
 
 def open_scene(
@@ -236,6 +237,16 @@ def open_scene(
     except BaseException:
         dataset.close()
         raise
+
+
+def _read_bands(
+    dataset: DatasetReader, bands: Sequence[int], window: RasterioWindow
+) -> NDArray[Any] | list[NDArray[Any]]:
+    """Return ``(C, h, w)`` values, or a list of ``(h, w)`` where bands differ in type."""
+    if len({dataset.dtypes[band - 1] for band in bands}) == 1:
+        values: NDArray[Any] = dataset.read(list(bands), window=window)
+        return values
+    return [dataset.read(band, window=window) for band in bands]
 
 
 def band_labels(dataset: DatasetReader) -> tuple[BandLabel, ...]:

@@ -12,8 +12,10 @@ from rasterio.io import DatasetReader
 
 from geoconvlora.errors import SceneError
 from geoconvlora.scenes.stac import Asset
+from geoconvlora.scenes.validity import has_mask_band
 
-_GDAL_TYPES = {
+#: What GDAL calls the types that numpy names.
+GDAL_TYPES = {
     "uint8": "Byte",
     "int8": "Int8",
     "uint16": "UInt16",
@@ -22,6 +24,7 @@ _GDAL_TYPES = {
     "int32": "Int32",
     "uint64": "UInt64",
     "int64": "Int64",
+    "float16": "Float16",
     "float32": "Float32",
     "float64": "Float64",
 }
@@ -86,7 +89,7 @@ def _add_band(
     root: ElementTree.Element, number: int, layer: _Layer, index: int, whole: DatasetReader
 ) -> None:
     dataset = layer.dataset
-    kind = _GDAL_TYPES[dataset.dtypes[index - 1]]
+    kind = GDAL_TYPES[dataset.dtypes[index - 1]]
     band = ElementTree.SubElement(root, "VRTRasterBand", dataType=kind, band=str(number))
     names = layer.asset.bands
     told = names[index - 1] if len(names) == dataset.count else dataset.descriptions[index - 1]
@@ -95,10 +98,21 @@ def _add_band(
         ElementTree.SubElement(band, "NoDataValue").text = repr(float(nodata))
     if dataset.colorinterp[index - 1] == ColorInterp.alpha:
         ElementTree.SubElement(band, "ColorInterp").text = "Alpha"
+    _add_source(band, dataset, str(index), whole)
+    if has_mask_band(dataset.mask_flag_enums[index - 1]):
+        around = ElementTree.SubElement(band, "MaskBand")
+        mask = ElementTree.SubElement(around, "VRTRasterBand", dataType="Byte")
+        _add_source(mask, dataset, f"mask,{index}", whole)
+
+
+def _add_source(
+    band: ElementTree.Element, dataset: DatasetReader, source_band: str, whole: DatasetReader
+) -> None:
+    """Let a band of the VRT be one of a raster: ``2``, or ``mask,2`` for its mask."""
     source = ElementTree.SubElement(band, "SimpleSource")
     filename = ElementTree.SubElement(source, "SourceFilename", relativeToVRT="0")
     filename.text = dataset.name
-    ElementTree.SubElement(source, "SourceBand").text = str(index)
+    ElementTree.SubElement(source, "SourceBand").text = source_band
     _add_rectangle(source, "SrcRect", dataset)
     _add_rectangle(source, "DstRect", whole)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,8 +55,9 @@ class Validity:
             for band, color in enumerate(colors, start=1)
             if color == ColorInterp.alpha and band not in bands
         )
-        flags = [set(dataset.mask_flag_enums[band - 1]) for band in bands]
-        masked = any(MaskFlags.per_dataset in f and MaskFlags.alpha not in f for f in flags)
+        of_all = dataset.mask_flag_enums
+        flags = [of_all[band - 1] for band in bands]
+        masked = any(map(has_mask_band, flags))
         own = tuple(
             dataset.nodatavals[band - 1] if MaskFlags.nodata in f else None
             for band, f in zip(bands, flags, strict=True)
@@ -73,7 +74,7 @@ class Validity:
         dataset: DatasetReader,
         bands: Sequence[int],
         window: RasterioWindow,
-        stored: NDArray[Any],
+        stored: NDArray[Any] | Sequence[NDArray[Any]],
     ) -> NDArray[np.bool_]:
         """Return the ``(h, w)`` validity of a window whose ``(C, h, w)`` values were read."""
         valid = self.of_values(stored)
@@ -83,14 +84,19 @@ class Validity:
             valid &= dataset.read(alpha, window=window) > 0
         return valid
 
-    def of_values(self, stored: NDArray[Any]) -> NDArray[np.bool_]:
+    def of_values(self, stored: NDArray[Any] | Sequence[NDArray[Any]]) -> NDArray[np.bool_]:
         """Return where ``(C, h, w)`` values are data, as far as they tell themselves."""
-        valid = np.ones(stored.shape[1:], dtype=np.bool_)
+        valid = np.ones(stored[0].shape, dtype=np.bool_)
         for band, nodata in zip(stored, self.nodata, strict=True):
             # In the band's own type: a nodata value is written with more digits than pixels have.
             if nodata is not None and (value := _in_type(nodata, band.dtype)) is not None:
                 valid &= band != value
         return valid
+
+
+def has_mask_band(flags: Collection[MaskFlags]) -> bool:
+    """Return whether a band of these flags has a mask: the file's, or one of its own (no flag)."""
+    return not flags or (MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags)
 
 
 def _in_type(nodata: float, dtype: np.dtype[Any]) -> NDArray[Any] | None:

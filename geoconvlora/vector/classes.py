@@ -28,6 +28,8 @@ def wanted_ids(
     by_text = {str(i): i for i in names} | {name: i for i, name in names.items()}
     for one in asked:
         if str(one) not in by_text:
+            if not names:
+                raise ConfigError(f"{where} has no class {one!r}: none of its pixels is valid")
             listed = ", ".join(f"{name} ({i})" for i, name in sorted(names.items()))
             raise ConfigError(f"{where} has no class {one!r}: choose from {listed}")
     return frozenset(by_text[str(one)] for one in asked)

@@ -35,6 +35,11 @@ class Layer:
         return bool(pyproj.CRS(self.crs).equals(pyproj.CRS(crs), ignore_axis_order=True))
 
 
+def is_reserved(name: str) -> bool:
+    """Whether a layer's name is kept for tables of GeoPackage, of SQLite or of styles."""
+    return name.lower().startswith(("gpkg", "sqlite_")) or name.lower() == "layer_styles"
+
+
 def copy_of(geopackage: Path, to: Path) -> None:
     """Copy a GeoPackage as it is now, with what another program has not yet put into the file.
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyogrio
 from numpy.typing import NDArray
-from pyogrio.errors import DataLayerError
+from pyogrio.errors import DataSourceError
 
 from geoconvlora.vector.geopackage import quoted
 from geoconvlora.vector.geopackage_geometry import envelopes_of, to_blobs
@@ -39,7 +39,8 @@ class GeoPackageSink(ThreadSink):
         settings: For ``pyogrio.write_arrow``, ``geometry_type`` and ``crs`` among them.
 
     Raises:
-        pyogrio.errors.DataLayerError: GDAL cannot make the file or the layer.
+        pyogrio.errors.DataLayerError: GDAL cannot make the layer.
+        pyogrio.errors.DataSourceError: Nor the file.
     """
 
     def __init__(self, path: Path, schema: pa.Schema, layer: str, **settings: Any) -> None:
@@ -186,7 +187,7 @@ def _made(path: Path, layer: str) -> _Layer:
         with _database(path) as database:
             return _find(database, layer)
     except (sqlite3.Error, ValueError) as fault:
-        raise DataLayerError(f"GDAL made no layer '{layer}'") from fault
+        raise DataSourceError(f"GDAL made no layer '{layer}'") from fault
 
 
 def _find(database: sqlite3.Connection, layer: str) -> _Layer:

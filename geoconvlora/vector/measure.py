@@ -11,13 +11,16 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
+from geoconvlora.scenes.ground import in_degrees
 from geoconvlora.vector.ragged import Polygons
 from geoconvlora.vector.scale import Scale, placed
 
 Floats = NDArray[np.float64]
 
-#: An edge across so much longitude is cut before it is measured, as it is straight on the map.
+#: Edges across more longitude are cut before they are measured, as they are straight on the map.
 _WIDE_DEGREES = 90.0
+#: The same where the map is in longitude and latitude: a parallel is no geodesic.
+_WIDE_DEGREES_GEOGRAPHIC = 0.25
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,9 @@ class Ruler:
     """Measures polygons of one CRS.
 
     Vertices are taken to longitude and latitude on the CRS's own ellipsoid, whichever body that
-    is of; edges are geodesics. Areas follow from authalic latitudes (Snyder 1987, equations 3-11
-    and 3-12), which keep them exact, and the excess of spherical triangles; they agree with
+    is of; edges are geodesics, but those across more than a quarter degree of a geographic CRS are
+    straight in longitude and latitude. Areas follow from authalic latitudes (Snyder 1987, equations
+    3-11 and 3-12), which keep them exact, and the excess of spherical triangles; they agree with
     ``pyproj.Geod`` far below 0.01 %. A CRS without ellipsoid (engineering), and polygons that the
     CRS cannot place on it, are measured in the plane, in metres by the unit of the axes.
 
@@ -97,7 +101,7 @@ class Ruler:
             return planar
         lon, lat = self._to_geographic.transform(xy[:, 0], xy[:, 1])
         # Half around the Earth the shortest way between two vertices is another one.
-        far = np.abs(np.diff(lon)) > _WIDE_DEGREES
+        far = np.abs(np.diff(lon)) > self._wide_degrees
         far[rings[1:-1] - 1] = False  # from one ring to the next
         if far.any():
             ring = np.searchsorted(rings, np.flatnonzero(far), side="right") - 1
@@ -141,15 +145,20 @@ class Ruler:
 
     @cached_property
     def _to_geographic(self) -> pyproj.Transformer | None:
-        geographic = self.crs.geodetic_crs
-        if geographic is None or self.crs.get_geod() is None:
+        geographic = in_degrees(self.crs)
+        if geographic is None:
             return None
         return pyproj.Transformer.from_crs(self.crs, geographic, always_xy=True)
 
     @cached_property
+    def _wide_degrees(self) -> float:
+        return _WIDE_DEGREES_GEOGRAPHIC if self.crs.is_geographic else _WIDE_DEGREES
+
+    @cached_property
     def _longest_edge(self) -> float:
-        """About a degree or a hundred kilometres, in units of the CRS."""
-        return (np.pi / 180 if self.crs.is_geographic else 1e5) / self._unit_m
+        """Of what is cut: a quarter degree or a hundred kilometres, in units of the CRS."""
+        longest = np.radians(_WIDE_DEGREES_GEOGRAPHIC) if self.crs.is_geographic else 1e5
+        return float(longest) / self._unit_m
 
     @cached_property
     def _unit_m(self) -> float:

@@ -340,7 +340,8 @@ def _selection(
         no_object = instances or names.get(0) == BACKGROUND
         return lambda found: (found != 0) | (not no_object)
     listed: dict[int, str] = dict(names)
-    if not listed:
+    # A raster may hold values that its tag does not name.
+    if not {*map(str, listed), *listed.values()}.issuperset(map(str, options.classes)):
         for start, stop in _blocks(labels):
             found = np.unique(labels.rows(start, stop))
             listed |= {int(value): names[int(value)] for value in found if value != NOTHING}

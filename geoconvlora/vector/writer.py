@@ -21,7 +21,7 @@ from geoconvlora.errors import OutputError
 from geoconvlora.naming import check_name_length
 from geoconvlora.scenes.environment import vector_environment
 from geoconvlora.vector import fiboa as field_boundaries
-from geoconvlora.vector.geopackage import copy_of, find_layer
+from geoconvlora.vector.geopackage import copy_of, find_layer, is_reserved
 from geoconvlora.vector.geopackage_sink import GeoPackageSink
 from geoconvlora.vector.schema import BBOX, GEOMETRY, schema_of, to_table
 from geoconvlora.vector.sinks import GdalSink, ParquetSink, Sink
@@ -39,6 +39,10 @@ _FAILURES = (
     pa.ArrowException,
     sqlite3.Error,
 )
+#: Those that a full disk or a folder that is gone lead to.
+_OF_THE_DISK = (OSError, DataSourceError, sqlite3.OperationalError)
+_NOT_WRITTEN = "Cannot write feature"
+"""What GDAL says, as it does of layers, when a GeoJSON finds no room."""
 
 
 def check_target(path: str | Path, *, overwrite: bool = False, append: bool = False) -> Path:
@@ -106,7 +110,8 @@ class PolygonWriter:
         multi: They are multipolygons.
 
     Raises:
-        OutputError: The file cannot be written; then nothing is left of it.
+        OutputError: The file cannot be written, or cannot have a layer of this name; then nothing
+            is left of it.
 
     Example:
         >>> with PolygonWriter("fields.gpkg", "EPSG:32631", layer="fields") as writer:
@@ -145,6 +150,11 @@ class PolygonWriter:
         }
         self._geometry_type = "MultiPolygon" if multi else "Polygon"
         self._suffix = self.path.suffix.lower()
+        if self._suffix == ".gpkg" and is_reserved(layer):
+            raise OutputError(
+                f"{self.path} cannot have a layer '{layer}', as GeoPackages keep that name for "
+                "tables of their own: choose another"
+            )
         self._draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.part{self._suffix}")
         self._into = append and self.path.exists()
         self._keep_rows = self._into and not overwrite
@@ -280,12 +290,14 @@ class PolygonWriter:
 
     @contextmanager
     def _mended(self) -> Iterator[None]:
-        """Failures of the disk become one error that names the file."""
+        """Failures become one error that names the file."""
         try:
             yield
         except _FAILURES as error:
+            of_the_disk = isinstance(error, _OF_THE_DISK) or _NOT_WRITTEN in str(error)
             raise OutputError(
-                f"{self.path} could not be written ({error}): is the disk full or the folder gone?"
+                f"{self.path} could not be written ({error})"
+                + (": is the disk full or the folder gone?" if of_the_disk else "")
             ) from error
 
     def _clear(self) -> None:

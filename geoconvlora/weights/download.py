@@ -65,8 +65,8 @@ def download(
         The file's whole sha256, in hexadecimal digits.
 
     Raises:
-        WeightsError: The address is not safe or not there, the server gives up or sends another
-            file, or there is no room.
+        WeightsError: The address is none, not safe or not there, the server gives up or sends
+            another file, or there is no room.
 
     Example:
         >>> download(url, Path("sam_vit_b_01ec64.pth"), sha256="01ec64")  # doctest: +SKIP
@@ -124,7 +124,12 @@ def _alone(path: Path) -> Iterator[None]:
 
 
 def _check_address(url: str) -> None:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise WeightsError(
+            f"{url} is no address ({error}): give one such as https://example.org/weights.pth"
+        ) from None
     if parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK):
         return
     raise WeightsError(f"{url}: weights are fetched by https only")

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from geoconvlora.errors import OutputError, WeightsError
+from geoconvlora.errors import ModelFileError, OutputError, WeightsError
 from geoconvlora.weights.catalogue import (
     OFFICIAL,
     base_header,
     bundled_bases,
     bundled_models,
     models_home,
+    registered_bases,
+    registered_models,
     weights_home,
 )
 from geoconvlora.weights.download import Progress, download, verified
-from geoconvlora.weights.model_file import read_card
+from geoconvlora.weights.foreign import is_foreign
+from geoconvlora.weights.model_file import read_card, read_tensors
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,15 @@ def register(file: str | Path, *, name: str | None = None, overwrite: bool = Fal
 
     Raises:
         ModelFileError: The file is none of these, or is damaged.
-        WeightsError: It is not what its official name promises.
+        WeightsError: There is no such file, or it is not what its official name promises.
         OutputError: The name is taken, is no plain name, or the folder cannot be written.
     """
     source = Path(file)
+    if source.exists() and is_foreign(source):
+        raise ModelFileError(
+            f"{source} is of another library, with its card in a file of its own, and is not "
+            "registered: name the file itself with --model"
+        )
     if not source.is_file():
         raise WeightsError(f"{source}: there is no such file")
     if source.name in OFFICIAL:
@@ -97,10 +106,7 @@ def register(file: str | Path, *, name: str | None = None, overwrite: bool = Fal
     else:
         stem = name or source.stem
         _check_name(stem)
-        is_base = bool(base_header(source))
-        if not is_base:
-            read_card(source)
-        target = (weights_home() if is_base else models_home()) / f"{stem}.safetensors"
+        target = _own_target(source, stem)
         found = verified(source, "")
     if target.exists() and not overwrite:
         raise OutputError(f"{stem} is registered already: choose another --name, or --overwrite")
@@ -114,8 +120,55 @@ def register(file: str | Path, *, name: str | None = None, overwrite: bool = Fal
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error}") from None
     finally:
-        part.unlink(missing_ok=True)
+        # What hinders the removal has been said: it hindered the writing.
+        with suppress(OSError):
+            part.unlink()
     return Stored(stem, target, found)
+
+
+def unregister(name: str) -> Path:
+    """Remove what :func:`register` or :func:`pull` put into the weights folder.
+
+    Args:
+        name: By which it is found there.
+
+    Returns:
+        The file that was removed.
+
+    Raises:
+        WeightsError: Nothing of that name is registered, or it was put there by hand.
+        OutputError: It cannot be removed.
+    """
+    official = {base: weights_home() / base for base in OFFICIAL}
+    path = (official | registered_bases() | registered_models()).get(name)
+    if path is None or not path.is_file():
+        raise WeightsError(f"{name} is not registered: geoconvlora models list tells what there is")
+    record = _record(path)
+    if not record.is_file():
+        raise WeightsError(f"{path} was put there by hand: remove it by hand")
+    try:
+        path.unlink()
+        record.unlink()
+    except OSError as error:
+        raise OutputError(f"{path} cannot be removed: {error}") from None
+    return path
+
+
+def _own_target(source: Path, name: str) -> Path:
+    """Where a model or a base of ours goes, once it is known to be whole and its name to be free.
+
+    A model and a base cannot share a name: commands take either.
+    """
+    if base_header(source):
+        home, other = weights_home(), models_home()
+    else:
+        read_card(source)
+        read_tensors(source)
+        home, other = models_home(), weights_home()
+    file = f"{name}.safetensors"
+    if (other / file).exists():
+        raise OutputError(f"{name} is the name of {other / file}: choose another --name")
+    return home / file
 
 
 def _check_name(name: str) -> None:
@@ -148,4 +201,5 @@ def _write_record(record: Path, sha256: str) -> None:
     except OSError as error:
         raise OutputError(f"{record} cannot be written: {error}") from None
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()

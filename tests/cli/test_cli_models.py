@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+
+import pytest
 
 from geoconvlora.weights.catalogue import OFFICIAL
 
@@ -57,3 +60,56 @@ def test_what_cannot_be_pulled_is_exit_2_and_leaves_nothing(run, tmp_path, monke
     assert (done.returncode, done.stdout) == (2, "")
     assert "weights are fetched by https only" in done.stderr
     assert not (tmp_path / "home").exists()
+
+
+@pytest.fixture
+def damaged(run, model_file, tmp_path, monkeypatch) -> dict[str, Path]:
+    """A damaged model and damaged base weights, in a folder with a model that is whole."""
+    monkeypatch.setenv("GEOCONVLORA_HOME", str(tmp_path / "home"))
+    run("models", "register", model_file, "--name", "ours")
+    files = {
+        "model": tmp_path / "home" / "models" / "broken.safetensors",
+        "base": tmp_path / "home" / "weights" / "broken-base.safetensors",
+    }
+    for file in files.values():
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"cut short")
+    return files
+
+
+def test_a_damaged_file_does_not_hide_the_others(run, damaged) -> None:
+    done = run("models", "list", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    listed = json.loads(done.stdout)
+    names = {model["name"] for model in listed["models"]}
+    assert {"ours", "fields"} <= names
+    assert "broken" not in names
+    assert "broken-base" not in [base["name"] for base in listed["bases"]]
+    unreadable = {file["name"]: file["path"] for file in listed["unreadable"]}
+    assert unreadable == {"broken": str(damaged["model"]), "broken-base": str(damaged["base"])}
+
+
+def test_the_table_says_which_file_is_damaged(run, damaged) -> None:
+    done = run("models", "list")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "ours" in done.stdout
+    for file in damaged.values():
+        assert f"{file.stem} cannot be used: {file} is damaged" in done.stdout
+
+
+def test_show_names_the_damaged_file(run, damaged) -> None:
+    for file in damaged.values():
+        done = run("models", "show", file.stem)
+        assert done.returncode == 2
+        assert f"{file} is damaged" in done.stderr
+    assert run("models", "show", "ours").returncode == 0
+
+
+def test_an_unregistered_model_is_no_longer_listed(run, model_file, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("GEOCONVLORA_HOME", str(tmp_path / "home"))
+    stored = json.loads(run("models", "register", model_file, "--json").stdout)
+    done = run("models", "unregister", "test", "--json")
+    assert json.loads(done.stdout) == {"name": "test", "path": stored["path"]}
+    listed = json.loads(run("models", "list", "--json").stdout)
+    assert "test" not in [model["name"] for model in listed["models"]]
+    assert run("models", "unregister", "test").returncode == 2

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pyproj
 import pytest
 import shapely
 from evaluate_inputs import CRS, ORIGIN, boxes, layer, write_map
@@ -105,3 +106,35 @@ def test_split_without_its_columns_is_refused(tmp_path: Path) -> None:
     frame.to_file(path, layer="split")
     with pytest.raises(LabelError, match="no column 'part'"):
         read_extent(split=path)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "crs"),
+    [
+        ((-180, -90, 180, 90), 4326),
+        ((-80, 0, 80, 80), 4326),
+        ((-2e7, -2e7, 2e7, 2e7), 3857),
+    ],
+)
+def test_an_extent_far_larger_than_a_zone_holds_the_zone(bounds, crs) -> None:
+    world = Extent(shapely.box(*bounds), pyproj.CRS(crs), "world")
+    wanted = layer(boxes((0, 0, 100, 100)))
+    for zone in (wanted.crs, pyproj.CRS(wanted.crs.to_wkt())):
+        assert shapely.contains(world.to_crs(zone).area, wanted.polygons[0])
+
+
+def test_an_extent_beside_the_180th_meridian_is_whole_in_the_zones_on_both_sides() -> None:
+    parts = [shapely.box(179, -20, 180, -10), shapely.box(-180, -20, -179, -10)]
+    extent = Extent(shapely.MultiPolygon(parts), pyproj.CRS(4326), "both sides")
+    geod = pyproj.Geod(ellps="WGS84")
+    expected = sum(abs(geod.geometry_area_perimeter(part)[0]) for part in parts)
+    for zone in (32760, 32701):
+        area = extent.to_crs(pyproj.CRS(zone)).area
+        assert shapely.area(area) == pytest.approx(expected, rel=0.01)
+
+
+def test_no_way_to_a_crs_is_told() -> None:
+    mars = pyproj.CRS("+proj=longlat +a=3396190 +b=3376200 +type=crs")
+    extent = Extent(shapely.box(0, 0, 1, 1), pyproj.CRS(4326), "within x.gpkg")
+    with pytest.raises(LabelError, match=r"within x.gpkg is in WGS 84, from which no transform"):
+        extent.to_crs(mars)

@@ -6,15 +6,18 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyproj
 import pytest
 import rasterio
+import shapely
 from evaluate_inputs import CRS, ORIGIN, boxes, layer, write_map
 from rasterio.warp import Resampling, reproject
 
 from geoconvlora.errors import BandError, ConfigError, LabelError, SceneError
 from geoconvlora.evaluate import boundary_counts, boundary_f1, pixel_evaluation
-from geoconvlora.evaluate.extents import Extent
+from geoconvlora.evaluate.extents import Extent, read_extent
 from geoconvlora.evaluate.pixel_evaluation import Tolerance, compare_pixels
+from geoconvlora.evaluate.polygons import read_layer
 from geoconvlora.evaluate.report import PixelEvaluation
 
 NAMES = json.dumps(
@@ -262,3 +265,21 @@ def test_smaller_polygon_lies_on_top(folder: Path, order: list[int]) -> None:
     overlapping = boxes((30, -70, 80, -20), (0, -200, 300, 0), kind=["crop", "edge"])
     report = evaluated(prediction, layer(overlapping.iloc[order], "labels", "kind"))
     assert [c.true_pixels for c in report.classes] == [0, 25, truth.size - 25]
+
+
+def test_ground_past_the_180th_meridian_is_compared(tmp_path: Path) -> None:
+    values = np.ones((100, 100), np.uint8)
+    degrees = {"crs": "EPSG:4326", "pixel": 0.01}
+    scene = write_map(tmp_path / "s.tif", values, corner=(179.5, 18.5), **degrees)
+    utm = shapely.box(815_000, 1_995_000, 835_000, 2_005_000)
+    gpd.GeoDataFrame(geometry=[utm], crs=32660).to_file(tmp_path / "utm.gpkg")
+    lon, lat = np.meshgrid(179.505 + 0.01 * np.arange(100), 18.495 - 0.01 * np.arange(100))
+    x, y = pyproj.Transformer.from_crs(4326, 32660, always_xy=True).transform(lon, lat)
+    inside = int(shapely.contains_xy(utm, x, y).sum())
+    assert inside > 100
+    found = evaluated(scene, scene, extent=read_extent(within=[tmp_path / "utm.gpkg"]))
+    assert found.pixels == inside
+    torn = [shapely.box(179.5, 17, 180, 18.9), shapely.box(-180, 17, -179.2, 18.9)]
+    gpd.GeoDataFrame(geometry=torn, crs=4326).to_file(tmp_path / "torn.gpkg")
+    against = evaluated(scene, read_layer(tmp_path / "torn.gpkg"))
+    assert against.accuracy.value == 1

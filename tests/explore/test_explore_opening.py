@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import pickle
 import subprocess
 import sys
@@ -17,6 +18,9 @@ from affine import Affine
 import geoconvlora
 from geoconvlora import explore
 from geoconvlora.errors import BandError, ConfigError, LabelError, SceneError
+from geoconvlora.explore.colours import classes_rgba
+from geoconvlora.scenes.class_names import CLASSES_TAG
+from geoconvlora.vector.styles import PALETTE
 
 
 def test_room_imports_neither_torch_nor_bokeh() -> None:
@@ -228,3 +232,49 @@ def test_rotated_grids_keep_their_place(write_raster: Any) -> None:
         geobox = explore.open_scene(path, max_side=max_side).scene.odc.geobox
         corner = geobox.affine @ (geobox.shape[1], geobox.shape[0])
         assert corner == pytest.approx(rotated @ (9, 8))
+
+
+def test_ids_that_no_array_of_classes_holds_are_left_out(write_raster: Any) -> None:
+    path = write_raster("c.tif", np.ones((4, 4), np.uint8))
+    entries = [{"id": i, "name": f"crop {i}", "color": "red"} for i in (-1, 1, 70_000)]
+    with rasterio.open(path, "r+") as file:
+        file.update_tags(**{CLASSES_TAG: json.dumps(entries)})
+    classes = explore.open_classes(path).classes
+    assert classes.attrs["flag_values"].tolist() == [1]
+    assert classes.attrs["flag_colors"] == PALETTE[1]
+    assert explore.class_statistics(path).pixels.to_dict() == {"crop 1": 16}
+
+
+def test_a_colour_table_without_names_is_kept(write_raster: Any) -> None:
+    path = write_raster("c.tif", np.full((4, 4), 3, np.uint8))
+    with rasterio.open(path, "r+") as file:
+        file.write_colormap(1, {3: (1, 2, 3, 255)})
+    classes = explore.open_classes(path).classes
+    assert classes.attrs["flag_values"].tolist() == []
+    legend = explore.Legend.of_attributes(classes.attrs, "c.tif")
+    assert legend.with_ids([3]).by_name == {"class_3": "#010203"}
+    assert classes_rgba(classes)[0, 0].tolist() == [1, 2, 3, 255]
+
+
+def test_bands_of_different_types_are_shown_in_few_pixels(tmp_path) -> None:
+    bands = ""
+    for number, kind in enumerate(("uint8", "uint16", "float32"), start=1):
+        values = np.full((40, 50), 10 * number, kind)
+        with rasterio.open(
+            tmp_path / f"{number}.tif", "w", driver="GTiff", height=40, width=50, count=1,
+            dtype=kind, crs="EPSG:32631", transform=Affine(10, 0, 6e5, 0, -10, 5e6),
+        ) as band:  # fmt: skip
+            band.write(values, 1)
+        name = {"uint8": "Byte", "uint16": "UInt16", "float32": "Float32"}[kind]
+        bands += (
+            f'<VRTRasterBand dataType="{name}" band="{number}"><SimpleSource>'
+            f'<SourceFilename relativeToVRT="1">{number}.tif</SourceFilename>'
+            "<SourceBand>1</SourceBand></SimpleSource></VRTRasterBand>"
+        )
+    (tmp_path / "mixed.vrt").write_text(
+        '<VRTDataset rasterXSize="50" rasterYSize="40"><SRS>EPSG:32631</SRS>'
+        f"<GeoTransform>600000, 10, 0, 5000000, 0, -10</GeoTransform>{bands}</VRTDataset>",
+        encoding="utf-8",
+    )
+    shown = explore.open_scene(tmp_path / "mixed.vrt", max_side=10)
+    assert shown.scene.mean(("y", "x")).values.tolist() == [10, 20, 30]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ import geoconvlora
 from geoconvlora import explore
 from geoconvlora.errors import ConfigError, LabelError, SceneError
 from geoconvlora.explore import rows
+from geoconvlora.explore.axes import metres_per_unit
 from geoconvlora.explore.pixel_areas import PixelAreas
+from geoconvlora.scenes.class_names import CLASSES_TAG
 from geoconvlora.vector.measure import Ruler
 
 GRIDS = {
@@ -179,3 +182,52 @@ def test_a_prediction_in_memory_has_statistics(class_file: Path) -> None:
     classes = explore.open_classes(class_file).load()
     as_predicted = xr.Dataset({"classes": classes.classes})
     assert explore.class_statistics(as_predicted).equals(explore.class_statistics(class_file))
+
+
+def test_coarse_pixels_and_their_polygon_have_one_area() -> None:
+    grid = GeoBox((75, 80), Affine(1, 0, -20, 0, -1, 38), "EPSG:4326")
+    (area_m2,) = geoconvlora.polygonize(np.ones((75, 80), np.uint8), geobox=grid).area_m2
+    assert PixelAreas(grid).of_rows(0, 75).sum() == pytest.approx(area_m2, rel=1e-6)
+
+
+@pytest.mark.parametrize("epsg", [27572, 4807])
+def test_pixels_of_a_crs_in_grads_are_measured_in_metres(epsg: int) -> None:
+    side, corner = (10, (600_000, 2_200_000)) if epsg == 27572 else (1e-4, (0.0, 52.0))
+    grid = GeoBox((40, 40), Affine(side, 0, corner[0], 0, -side, corner[1]), f"EPSG:{epsg}")
+    across_m, up_m = metres_per_unit(pyproj.CRS(epsg), *corner)
+    expected_m2 = across_m * up_m * side**2
+    if epsg == 27572:
+        assert expected_m2 == pytest.approx(100, rel=5e-3)
+    else:
+        # A grad is 100 km of a meridian, as the metre was once defined.
+        assert up_m == pytest.approx(100_000, rel=2e-3)
+    np.testing.assert_allclose(PixelAreas(grid).of_rows(0, 40), expected_m2, rtol=5e-3)
+
+
+def test_statistics_do_not_depend_on_a_polygon_without_data(scene_file: Path) -> None:
+    boxes = [
+        shapely.box(500_000, 4_999_960, 500_040, 5_000_000),
+        shapely.box(500_020, 4_999_800, 500_200, 4_999_980),
+    ]
+    # They overlap, so that the first is burnt alone.
+    frame = gpd.GeoDataFrame(geometry=boxes, crs=32631)
+    table = explore.polygon_statistics(frame, scene_file)
+    alone = explore.polygon_statistics(frame[1:], scene_file)
+    assert table.pixels.tolist() == [0, 18 * 18 - 3 * 3]
+    assert table.loc[1].tolist() == pytest.approx(alone.loc[1].tolist())
+    assert table.loc[1].notna().all()
+
+
+def test_ids_of_one_name_are_one_class(write_raster: Any) -> None:
+    ids = np.ones((8, 8), np.uint8)
+    ids[:, 4:] = 2
+    tag = [{"id": 1, "name": "wood"}, {"id": 2, "name": "wood"}]
+    path = write_raster("c.tif", ids)
+    with rasterio.open(path, "r+") as file:
+        file.update_tags(**{CLASSES_TAG: json.dumps(tag)})
+    box = gpd.GeoDataFrame(
+        geometry=[shapely.box(500_000, 4_999_920, 500_080, 5_000_000)], crs=32631
+    )
+    table = explore.polygon_classes(box, path)
+    assert table.columns.tolist() == ["wood", "majority"]
+    assert table.wood[0] == pytest.approx(6_400, rel=2e-3)

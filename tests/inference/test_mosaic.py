@@ -8,6 +8,7 @@ import pytest
 import rasterio
 from map_files import CLASSES, UTM31, probabilities, read, write_map
 from rasterio.transform import Affine
+from rasterio.warp import reproject
 from rasterio.warp import transform as to_crs
 from scipy.ndimage import distance_transform_edt
 
@@ -194,6 +195,8 @@ def test_polygon_names_the_scenes_it_comes_from(tmp_path: Path) -> None:
 
 def test_names_that_are_alike_are_told_apart() -> None:
     assert distinct_names(["x/1/s.tif", "x/2/s.tif", "t.tif"]) == ["1/s", "2/s", "t"]
+    assert distinct_names(["s.tif", "s.vrt", "t.tif"]) == ["s.tif", "s.vrt", "t"]
+    assert len(set(distinct_names(["a.json#s", "b.json#s", "c.json#t"]))) == 3
 
 
 @pytest.mark.parametrize(
@@ -240,3 +243,25 @@ def test_truncated_map_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(SceneError, match="truncated or damaged"):
         mosaic([path], [tmp_path / "c.tif", tmp_path / "c.gpkg"], probs=tmp_path / "p.tif")
     assert [each.name for each in tmp_path.iterdir()] == ["a.tif"]
+
+
+def test_a_map_in_degrees_that_goes_past_the_180th_meridian_is_whole(tmp_path) -> None:
+    values = np.ones((1, 40, 4000), np.uint8)
+    values[:, :, 1000:] = 2
+    step = Affine(0.001, 0, 179, 0, -0.001, -17)
+    path = write_map(tmp_path / "fiji.tif", values, crs="EPSG:4326", transform=step)
+    mosaic([path], tmp_path / "utm.tif", dst_crs="EPSG:32760")
+    with rasterio.open(tmp_path / "utm.tif") as found:
+        ours = found.read(1)
+        theirs = np.full(ours.shape, 255, np.uint8)
+        reproject(
+            values[0],
+            theirs,
+            src_transform=step,
+            src_crs="EPSG:4326",
+            dst_transform=found.transform,
+            dst_crs=found.crs,
+            dst_nodata=255,
+        )
+    assert (theirs == 2).sum() > 2.5 * (theirs == 1).sum()
+    assert np.mean(ours == theirs) > 0.99

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import geopandas as gpd
 import pytest
+import rasterio
+import shapely
 
 from geoconvlora.errors import ConfigError, OutputError
+from geoconvlora.inference import predict
 from geoconvlora.inference.outputs import plan_outputs
 
 
@@ -92,3 +96,32 @@ def test_one_name_twice_is_refused(tmp_path: Path) -> None:
 def test_nothing_to_write_is_refused() -> None:
     with pytest.raises(ConfigError, match="nothing to write"):
         plan([])
+
+
+def test_no_output_replaces_what_is_read(make_model, write_scene, patchwork, tmp_path) -> None:
+    scene = write_scene(patchwork)
+    mosaic = tmp_path / "mosaic.vrt"
+    mosaic.write_text(_vrt_of(scene), encoding="utf-8")
+    area = tmp_path / "area.gpkg"
+    box = shapely.box(600_000, 5_599_000, 601_000, 5_600_000)
+    gpd.GeoSeries([box], crs=32631).to_file(area)
+    before = {path: path.read_bytes() for path in (scene, area)}
+    with pytest.raises(ConfigError, match=r"scene.tif is a file that .*mosaic.vrt is read from"):
+        predict(mosaic, scene, model=make_model(), overwrite=True)
+    with pytest.raises(ConfigError, match=r"area.gpkg is named twice, as input or output"):
+        predict(scene, area, model=make_model(), aoi=area, overwrite=True)
+    assert all(path.read_bytes() == content for path, content in before.items())
+
+
+def _vrt_of(scene: Path) -> str:
+    with rasterio.open(scene) as source:
+        bands = "".join(
+            f'<VRTRasterBand dataType="Byte" band="{band}"><SimpleSource><SourceFilename>{scene}'
+            f"</SourceFilename><SourceBand>{band}</SourceBand></SimpleSource></VRTRasterBand>"
+            for band in (1, 2, 3)
+        )
+        transform = ", ".join(map(str, source.transform.to_gdal()))
+        return (
+            f'<VRTDataset rasterXSize="{source.width}" rasterYSize="{source.height}">'
+            f"<SRS>EPSG:32631</SRS><GeoTransform>{transform}</GeoTransform>{bands}</VRTDataset>"
+        )

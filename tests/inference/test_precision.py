@@ -95,14 +95,18 @@ def test_numbers_are_taken_for_their_names(make_model) -> None:
     assert precision_of(card, 32) == "32"
 
 
+@pytest.mark.parametrize("dry_run", [False, True])
 def test_bfloat16_without_units_is_refused(
-    make_model, write_scene, patchwork, tmp_path, with_units
+    make_model, write_scene, patchwork, tmp_path, with_units, dry_run
 ) -> None:
     with_units(False)
+    scene, model = write_scene(patchwork), make_model()
     with pytest.raises(
         ConfigError, match="precision bf16: no units for bfloat16 are known of this machine's cpu"
     ):
-        probabilities(write_scene(patchwork), make_model(), tmp_path / "p.tif", precision="bf16")
+        geoconvlora.predict(
+            scene, tmp_path / "p.tif", model=model, precision="bf16", dry_run=dry_run
+        )
     assert not (tmp_path / "p.tif").exists()
 
 

@@ -97,3 +97,21 @@ def test_workers_change_no_byte(make_model, scenes, tmp_path) -> None:
 def test_uncertainty_is_of_one_scene(make_model, scenes, tmp_path) -> None:
     with pytest.raises(ConfigError, match="belongs to one scene"):
         predict(scenes, tmp_path / "c.tif", model=make_model(), uncertainty=tmp_path / "u.tif")
+
+
+def test_a_map_of_a_scene_that_was_cut_short_is_made_again(make_model, scenes, tmp_path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for folder in (whole, broken):
+        folder.mkdir()
+    model = make_model()
+    predict(scenes, outputs(whole), model=model)
+    network = model.network
+    model = type(model)(model.card, Failing(network, 3 * 4 * 6 - 2, ValueError))
+    with pytest.raises(ValueError, match="as asked for"):
+        predict(scenes, outputs(broken), model=model, batch_size=1, resume=True)
+    first = broken / ".c.gpkg.run" / "000000.tif"
+    first.write_bytes(first.read_bytes()[:-4000])
+    model.network.calls = 10_000
+    predict(scenes, outputs(broken), model=model, batch_size=1, resume=True)
+    for one, other in zip(outputs(whole), outputs(broken), strict=True):
+        assert one.read_bytes() == other.read_bytes()

@@ -37,7 +37,7 @@ def test_role_of_a_name(said: str, role: str | None) -> None:
 
 
 def test_as_many_bands_as_wanted_are_taken_in_order_whatever_their_names() -> None:
-    assert choose_bands(labels("B8", "blue", "x"), RGB, None, "s.tif") == (1, 2, 3)
+    assert choose_bands(labels("B8", "c", "x"), RGB, None, "s.tif") == (1, 2, 3)
 
 
 def test_alpha_is_not_counted() -> None:
@@ -140,3 +140,26 @@ def test_as_many_bands_as_wanted_are_taken_by_name_where_names_are_plain() -> No
     turned = labels("blue", "green", "red", colors=("gray", "undefined", "undefined"))
     assert choose_bands(turned, RGB, None, "s.tif") == (3, 2, 1)
     assert choose_bands(labels("a", "b", "c"), RGB, None, "s.tif") == (1, 2, 3)
+
+
+def test_bands_read_by_position_against_their_descriptions_are_told() -> None:
+    with pytest.warns(UserWarning, match=r"red = 1 \(nir\), green = 2 \(red\), blue = 3 .*--bands"):
+        assert choose_bands(labels("nir", "red", "green"), RGB, None, "s.tif") == (1, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("said", "colors"),
+    [
+        (("", "", ""), ("red", "green", "blue")),
+        (("nir", "swir", "pan"), None),
+        (("B4", "B3", "B2"), None),
+        (("red", "green", "x"), None),
+    ],
+)
+def test_bands_read_by_position_that_no_description_contradicts_are_not_told(said, colors) -> None:
+    found = choose_bands(labels(*said, colors=colors), ("red", "green", "nir2"), None, "s.tif")
+    assert found == (1, 2, 3)
+
+
+def test_bands_asked_for_against_their_descriptions_are_not_told() -> None:
+    assert choose_bands(labels("nir", "red", "green"), RGB, (1, 2, 3), "s.tif") == (1, 2, 3)

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+from rasterio.dtypes import dtype_fwd
 from rasterio.transform import Affine
 from rasterio.vrt import WarpedVRT
 
 from geoconvlora.errors import SceneError
 from geoconvlora.scenes import Window, open_scene
 from geoconvlora.scenes.inputs import raster_names, short_name
+from geoconvlora.scenes.stack import GDAL_TYPES
 
 VALUES = np.arange(4 * 20 * 30, dtype=np.uint8).reshape(4, 20, 30)
 
@@ -59,6 +61,12 @@ def test_list_names_rasters_beside_it(folder: Path) -> None:
     listing.write_text("# none\n")
     with pytest.raises(SceneError, match="lists no raster"):
         raster_names([listing])
+
+
+def test_list_may_begin_with_a_byte_order_mark(folder: Path) -> None:
+    listing = folder / "list.txt"
+    listing.write_text("b.tif\na.tif\n", encoding="utf-8-sig")
+    assert names(listing) == ["b.tif", "a.tif"]
 
 
 def test_other_names_stay_what_they_are() -> None:
@@ -119,6 +127,28 @@ def test_coarser_asset_is_repeated(item: Path) -> None:
     with open_scene(item, wanted=["rededge"]) as scene:
         found = scene.read(Window(0, 0, 20, 30)).values[0]
     np.testing.assert_array_equal(found, VALUES[3, ::2, ::2].repeat(2, axis=0).repeat(2, axis=1))
+
+
+def test_masks_of_assets_mask(item: Path, write_raster) -> None:
+    fine, coarse = np.ones((20, 30), bool), np.ones((10, 15), bool)
+    fine[:5] = coarse[:, 10:] = False
+    write_raster(VALUES[:1] + 1, name="B02.tif", mask=fine)
+    transform = Affine(20, 0, 600_000, 0, -20, 5_600_000)
+    write_raster(VALUES[3:, ::2, ::2] + 1, name="B05.tif", mask=coarse, transform=transform)
+    repeated = coarse.repeat(2, axis=0).repeat(2, axis=1)
+    for wanted, valid in (
+        (["blue"], fine),
+        (["rededge"], repeated),
+        (["blue", "rededge"], fine & repeated),
+        (["green"], VALUES[1] != 0),
+    ):
+        with open_scene(item, wanted=wanted) as scene:
+            np.testing.assert_array_equal(scene.read(Window(0, 0, 20, 30)).valid, valid)
+
+
+def test_assets_may_be_of_every_type_that_rasters_have() -> None:
+    real = {name for name in dtype_fwd.values() if name and "complex" not in name}
+    assert real | {"float16"} <= set(GDAL_TYPES)
 
 
 def test_asset_of_another_place_is_left_out(item: Path, write_raster) -> None:

@@ -56,3 +56,9 @@ def test_valid_fraction_of_a_half_empty_scene(write_raster) -> None:
     with open_scene(path) as scene:
         assert valid_fraction(scene) == 0.5
         assert valid_fraction(scene, 100_000) == pytest.approx(0.5, abs=0.15)
+
+
+def test_what_lies_beyond_a_narrow_scene_is_not_counted_as_invalid(write_raster) -> None:
+    with open_scene(write_raster(SCENE[:, :, :20])) as scene:
+        assert valid_fraction(scene, 5000) == 1
+        assert {window.width for window in lattice(scene, 5000)} == {20}

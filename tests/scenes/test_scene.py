@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+import rasterio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rasterio.transform import Affine
@@ -127,6 +128,49 @@ def test_mask_band_supersedes_the_files_nodata_but_not_the_users(write_raster) -
         np.testing.assert_array_equal(scene.read(ALL).valid, hole())
     with open_scene(path, nodata=0) as scene:
         np.testing.assert_array_equal(scene.read(ALL).valid, hole() & (values[0] != 0))
+
+
+def test_mask_of_one_band_masks(write_raster, write_vrt) -> None:
+    masked = write_raster(SCENE, mask=hole(), name="masked.tif")
+    plain = write_raster(SCENE, name="plain.tif")
+    path = write_vrt((plain, None), (plain, masked))
+    with open_scene(path) as scene:
+        np.testing.assert_array_equal(scene.read(ALL).valid, hole())
+    with open_scene(path, bands=[1]) as scene:
+        assert scene.read(ALL).valid.all()
+
+
+def test_bands_of_several_types_are_read_each_by_its_own_nodata(write_raster, write_vrt) -> None:
+    bright = SCENE[1:2].astype(np.int16) * 100
+    bright[0, 1, 1] = -32768
+    low = SCENE[:1] + np.float32(0.25)
+    low[0, 2, 2], low[0, 3, 3] = 0.1, np.nan
+    files = (
+        write_raster(low, name="float.tif", nodata=0.1),
+        write_raster(bright, name="short.tif", nodata=-32768),
+        write_raster(SCENE[2:], name="byte.tif"),
+    )
+    with open_scene(write_vrt(*((file, None) for file in files))) as scene:
+        pixels = scene.read(ALL)
+    assert np.argwhere(~pixels.valid).tolist() == [[1, 1], [2, 2], [3, 3]]
+    expected = np.stack([low[0], bright[0], SCENE[2]])
+    np.testing.assert_array_equal(pixels.values, np.where(pixels.valid, expected, 0))
+
+
+@pytest.mark.parametrize(
+    ("text", "date"),
+    [
+        ("0001-01-01T00:00:00+02:00", ""),
+        ("9999-12-31T23:00:00-02:00", ""),
+        ("2020-01-01T00:00:00+02:00", "2019-12-31T22:00:00Z"),
+    ],
+)
+def test_date_that_utc_cannot_hold_is_none(write_raster, text: str, date: str) -> None:
+    path = write_raster(SCENE)
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(ACQUISITION_DATE=text)
+    with open_scene(path) as scene:
+        assert scene.date == date
 
 
 def test_alpha_masks_and_is_no_data_band(write_raster) -> None:

@@ -124,3 +124,10 @@ def test_ids_do_not_depend_on_the_format(write_raster, tmp_path):
     path = write_raster(_classes(), tags={"GEOCONVLORA_CLASSES": json.dumps([])})
     written = gpd.read_file(polygonize(path, tmp_path / "o.gpkg").path)
     assert written["id"].tolist() == polygonize(path)["id"].tolist()
+
+
+def test_a_grid_of_a_crs_in_grads_has_areas_in_metres() -> None:
+    grid = GeoBox((40, 40), Affine(10, 0, 600_000, 0, -10, 2_200_000), "EPSG:27572")
+    polygons = polygonize(np.ones((40, 40), np.uint8), geobox=grid)
+    assert polygons["area_m2"].tolist() == pytest.approx([160_000], rel=5e-3)
+    assert polygons["perimeter_m"].tolist() == pytest.approx([1_600], rel=5e-3)

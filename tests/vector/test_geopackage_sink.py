@@ -234,7 +234,10 @@ def test_files_are_the_same_whatever_the_user_has_gdal_do(
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_layer_that_gdal_does_not_make_is_one_error(tmp_path: Path) -> None:
+def test_layer_that_gdal_does_not_make_is_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("geoconvlora.vector.writer.is_reserved", lambda name: False)
     with pytest.raises(OutputError, match="no layer 'sqlite_x'"):
         _write(tmp_path / "x.gpkg", _polygons(3), layer="sqlite_x")
     assert not list(tmp_path.iterdir())

@@ -141,3 +141,27 @@ def test_area_of_half_a_pixel_is_as_exact_as_that_of_a_field() -> None:
     ruler = Ruler(pyproj.CRS(32636))
     small, large = ruler.areas(np.array([one, many]))
     assert small * 64**2 == pytest.approx(large, rel=1e-5)
+
+
+@pytest.mark.parametrize("epsg", [27572, 4807])
+def test_a_crs_that_counts_in_grads_is_measured_in_metres(epsg) -> None:
+    crs = pyproj.CRS(epsg)
+    square = shapely.box(600_000, 2_199_600, 600_400, 2_200_000)
+    to_crs = pyproj.Transformer.from_crs(27572, crs, always_xy=True)
+    placed = shapely.transform(square, lambda xy: np.stack(to_crs.transform(*xy.T), axis=1))
+    area_m2, perimeter_m = Ruler(crs).measure(np.array([placed]))
+    assert area_m2[0] == pytest.approx(160_000, rel=5e-3)
+    assert perimeter_m[0] == pytest.approx(1_600, rel=5e-3)
+
+
+def test_wide_edges_of_a_geographic_crs_follow_parallels() -> None:
+    ruler = Ruler(pyproj.CRS(4326))
+    box = shapely.box(-20, 10, 40, 40)
+    west, south = np.meshgrid(np.arange(-20, 40), np.arange(10, 40))
+    cells = shapely.box(west.ravel(), south.ravel(), west.ravel() + 1, south.ravel() + 1)
+    along_parallels = shapely.segmentize(box, 0.02)
+    area_m2, perimeter_m = ruler.measure(np.array([box]))
+    assert area_m2[0] == pytest.approx(ruler.areas(cells).sum(), rel=1e-9)
+    expected_area_m2, expected_perimeter_m = _reference(ruler.crs, along_parallels)
+    assert area_m2[0] == pytest.approx(expected_area_m2, rel=1e-5)
+    assert perimeter_m[0] == pytest.approx(expected_perimeter_m, rel=1e-6)

@@ -340,3 +340,19 @@ def test_pixels_that_a_file_masks_are_of_no_polygon(tmp_path, utm_grid, how, til
     assert path.with_suffix(".tif.msk").exists() == (how == "mask beside it")
     expected = polygonize(np.where(masked, 9, values), geobox=grid, nodata=9, options=STEPS)
     assert_geodataframe_equal(polygonize(path, options=STEPS), expected)
+
+
+@pytest.mark.parametrize("asked", ["5", "class_5"])
+def test_values_that_the_tag_does_not_name_can_be_chosen(write_raster, tmp_path, asked):
+    values = np.repeat([[0, 1, 5]], 4, axis=0).astype(np.uint8)
+    path = write_raster(values, tags=TAGS)
+    result = polygonize(path, tmp_path / "o.gpkg", options=PolygonOptions(classes=(asked,)))
+    assert result.classes == {"class_5": 1}
+    with pytest.raises(ConfigError, match=r"'7'.*wood \(2\), class_5 \(5\)$"):
+        polygonize(path, tmp_path / "p.gpkg", options=PolygonOptions(classes=("7",)))
+
+
+def test_a_class_of_a_raster_without_valid_pixels_is_refused(write_raster, tmp_path):
+    path = write_raster(np.zeros((4, 4), np.uint8), nodata=0)
+    with pytest.raises(ConfigError, match=r"has no class 'wood': none of its pixels is valid$"):
+        polygonize(path, tmp_path / "o.gpkg", options=PolygonOptions(classes=("wood",)))

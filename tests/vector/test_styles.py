@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from xml.etree import ElementTree as Xml
@@ -73,3 +74,12 @@ def test_every_layer_keeps_one_style_of_its_own(tmp_path):
 @pytest.mark.parametrize("suffix", [".fgb", ".parquet", ".geojson"])
 def test_other_formats_have_no_style_and_need_none(tmp_path, suffix):
     assert polygonize(VALUES, tmp_path / f"o{suffix}", geobox=GRID).polygons == 3
+
+
+def test_a_colour_that_is_none_is_replaced(write_raster, tmp_path):
+    tag = json.dumps([{"id": 1, "name": "water", "color": "red"}])
+    path = write_raster(np.ones((4, 4), np.uint8), tags={"GEOCONVLORA_CLASSES": tag})
+    polygonize(path, tmp_path / "o.gpkg")
+    styles = pyogrio.read_dataframe(tmp_path / "o.gpkg", layer="layer_styles")
+    red, green, blue = bytes.fromhex(PALETTE[0][1:])
+    assert f"{red},{green},{blue}" in styles["styleQML"][0]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from contextlib import ExitStack, closing
@@ -218,3 +220,52 @@ def test_targets_that_cannot_work_are_refused_at_once(tmp_path, name, message):
     (tmp_path / "folder.gpkg").mkdir()
     with pytest.raises(OutputError, match=message):
         PolygonWriter(tmp_path / name, CRS, layer="fields")
+
+
+@pytest.mark.parametrize("layer", ["gpkg_x", "GPKG", "layer_styles", "Layer_Styles", "sqlite_x"])
+@pytest.mark.parametrize("append", [False, True])
+def test_names_that_geopackages_keep_are_refused_at_once(tmp_path, layer, append):
+    with pytest.raises(OutputError, match=f"cannot have a layer '{layer}'.*choose another$"):
+        PolygonWriter(tmp_path / "f.gpkg", CRS, layer=layer, append=append)
+    PolygonWriter(tmp_path / "f.fgb", CRS, layer=layer)
+
+
+def test_a_place_outside_of_the_projection_is_not_blamed_on_the_disk(tmp_path):
+    polygons = _polygons()
+    polygons.geometry = shapely.transform(polygons.geometry.array, lambda xy: xy + 5e6)
+    geostationary = "+proj=geos +h=35785831 +type=crs"
+    with (
+        pytest.raises(OutputError, match=r"could not be written \(.*\)$"),
+        PolygonWriter(tmp_path / "f.geojson", geostationary, layer="fields") as writer,
+    ):
+        writer.write(polygons.set_crs(geostationary, allow_override=True))
+    assert _left_over(tmp_path) == []
+
+
+FILL = """
+import resource, signal, sys
+import geopandas as gpd
+from geoconvlora.errors import OutputError
+from geoconvlora.vector import PolygonWriter
+
+polygons = gpd.read_parquet(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+for path in sys.argv[2:]:
+    try:
+        with PolygonWriter(path, "EPSG:32631", layer="fields") as writer:
+            writer.write(polygons)
+    except OutputError as error:
+        assert str(error).endswith("is the disk full or the folder gone?"), error
+    else:
+        raise SystemExit(f"{path} was written")
+"""
+
+
+def test_no_room_is_said_of_every_format(tmp_path):
+    source = _write(tmp_path / "source.parquet", _polygons(5000))
+    files = [tmp_path / f"f{suffix}" for suffix in FORMATS]
+    code = [sys.executable, "-c", FILL, source, *files]
+    done = subprocess.run(code, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert _left_over(tmp_path) == ["source.parquet"]

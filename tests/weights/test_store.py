@@ -15,7 +15,7 @@ from geoconvlora.weights.catalogue import (
     known_bases,
     weights_home,
 )
-from geoconvlora.weights.store import pull, register
+from geoconvlora.weights.store import pull, register, unregister
 
 
 @pytest.fixture
@@ -112,6 +112,103 @@ def test_what_is_no_model_is_not_registered(home, tmp_path) -> None:
     file.write_text("no model")
     with pytest.raises(ModelFileError, match="damaged or no model file"):
         register(file)
-    with pytest.raises(WeightsError, match="no such file"):
-        register(tmp_path / "absent.safetensors")
+    for absent in ("absent.safetensors", "absent.ckpt"):
+        with pytest.raises(WeightsError, match="no such file"):
+            register(tmp_path / absent)
     assert not home.exists()
+
+
+def test_a_network_of_another_library_is_not_registered(home, tmp_path) -> None:
+    checkpoint = tmp_path / "net.ckpt"
+    checkpoint.write_bytes(b"")
+    (tmp_path / "net.card.yaml").write_text("name: net")
+    folder = tmp_path / "net"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    for source in (checkpoint, folder):
+        with pytest.raises(ModelFileError, match="name the file itself with --model"):
+            register(source)
+    assert not home.exists()
+
+
+def test_a_model_with_a_flipped_byte_is_not_registered(home, tmp_path) -> None:
+    content = bytearray(bundled_models()["fields"].read_bytes())
+    content[-1] ^= 1
+    file = tmp_path / "flipped.safetensors"
+    file.write_bytes(content)
+    with pytest.raises(ModelFileError, match="not as written"):
+        register(file)
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("first", ["base", "model"])
+def test_a_base_and_a_model_cannot_share_a_name(home, first) -> None:
+    sources = [next(iter(bundled_bases().values())), bundled_models()["fields"]]
+    if first == "model":
+        sources.reverse()
+    register(sources[0], name="twin")
+    for overwrite in (False, True):
+        with pytest.raises(OutputError, match=r"twin is the name of .*twin\.safetensors"):
+            register(sources[1], name="twin", overwrite=overwrite)
+
+
+def test_a_home_that_is_a_file_is_said(monkeypatch, tmp_path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv("GEOCONVLORA_HOME", str(file))
+    with pytest.raises(OutputError, match="cannot be written"):
+        register(bundled_models()["fields"], name="ours")
+
+
+def test_a_record_that_cannot_be_written_is_said(home, monkeypatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise PermissionError("read only")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(OutputError, match=r"sha256 cannot be written: read only"):
+        register(bundled_models()["fields"], name="ours")
+
+
+def test_what_is_no_address_is_said(home) -> None:
+    with pytest.raises(WeightsError, match=r"https://\[ is no address"):
+        pull("sam_vit_b_01ec64.pth", url="https://[")
+
+
+def test_unregister_removes_a_model_and_its_record_alone(home) -> None:
+    kept = register(bundled_models()["fields"], name="kept")
+    gone = register(bundled_models()["fields"], name="gone")
+    assert unregister("gone") == gone.path
+    assert sorted(p.name for p in (home / "models").iterdir()) == [
+        "kept.safetensors",
+        "kept.safetensors.sha256",
+    ]
+    assert find_model("kept") == kept.path
+
+
+def test_unregister_removes_base_weights_by_their_name(server, known, home) -> None:
+    ours = register(next(iter(bundled_bases().values())), name="our-base")
+    theirs = pull(known, url=server.url)
+    assert unregister("our-base") == ours.path
+    assert unregister(known) == theirs.path
+    assert [p.name for p in weights_home().iterdir() if not p.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize(
+    "name", ["fields", "vit_t-fields", "absent", "../models/ours", "sam_vit_b_01ec64.pth"]
+)
+def test_what_is_not_registered_is_not_removed(home, name) -> None:
+    register(bundled_models()["fields"], name="ours")
+    with pytest.raises(WeightsError, match="is not registered"):
+        unregister(name)
+    assert find_model("ours").is_file()
+    assert bundled_models()["fields"].is_file()
+
+
+def test_what_was_put_there_by_hand_is_not_removed(home) -> None:
+    by_hand = weights_home() / "by-hand.safetensors"
+    by_hand.parent.mkdir(parents=True)
+    by_hand.touch()
+    with pytest.raises(WeightsError, match="put there by hand"):
+        unregister("by-hand")
+    assert by_hand.is_file()

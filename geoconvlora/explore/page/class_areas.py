@@ -10,7 +10,6 @@ from rasterio.enums import ColorInterp
 from rasterio.windows import Window
 
 from geoconvlora.errors import SceneError
-from geoconvlora.explore.page.polygon_file import is_color
 from geoconvlora.explore.page.raster_file import RasterFile
 from geoconvlora.scenes.class_names import CLASSES_TAG, class_table
 from geoconvlora.scenes.environment import raster_environment
@@ -82,10 +81,8 @@ def read_legend(raster: RasterFile) -> ClassLegend:
     entries = []
     for number, value in enumerate(ids):
         name = names.get(value, f"class {value}")
-        color = colors.get(name) or own.get(value)
-        if not is_color(color):
-            color = PALETTE[number % len(PALETTE)]
-        entries.append(ClassEntry(name, str(color), areas[value], name == BACKGROUND))
+        color = colors.get(name) or own.get(value) or PALETTE[number % len(PALETTE)]
+        entries.append(ClassEntry(name, color, areas[value], name == BACKGROUND))
     return ClassLegend(ids, tuple(entries))
 
 

@@ -50,8 +50,10 @@ def read_merged(
         first, last = top * factor, min(dataset.height, bottom * factor)
         window = Window(0, first, dataset.width, last - first)
         shape = -(-(last - first) // finer), -(-dataset.width // finer)
-        values = dataset.read(list(bands), window=window, out_shape=(len(bands), *shape))
-        held = validity.of_values(values)
+        # One by one, as types may differ.
+        stored = [dataset.read(band, window=window, out_shape=shape) for band in bands]
+        held = validity.of_values(stored)
+        values = np.stack(stored)
         if validity.masked:
             masks = dataset.read_masks(list(bands), window=window, out_shape=(len(bands), *shape))
             held &= (masks > 0).all(axis=0)

@@ -15,15 +15,17 @@ from pyogrio.errors import DataLayerError, DataSourceError
 
 from geoconvlora.errors import LabelError
 from geoconvlora.naming import PARQUET_SUFFIXES
+from geoconvlora.scenes.class_names import is_color
 
-GEOMETRY = "geometry"
-"""Column of geometries as WKB in batches."""
+GEOMETRY = "\0geometry"
+"""Column of geometries as WKB in batches; no attribute has this name."""
 
 _BATCH_ROWS = 65_536
 #: OGR's types of columns that a table can show: no bytes and no lists.
 _SHOWN = {
     "OFTInteger", "OFTInteger64", "OFTReal", "OFTString", "OFTDate", "OFTTime", "OFTDateTime",
 }  # fmt: skip
+_NUMBERS = {"OFTInteger", "OFTInteger64", "OFTReal"}
 _FAULTS = (DataSourceError, DataLayerError, pa.ArrowException, OSError, ValueError, RuntimeError)
 
 
@@ -36,6 +38,7 @@ class PolygonFile:
         layer: Its name; empty in formats without layers.
         geometry: The file's own name of the column of geometries.
         columns: Attributes that text or a number can show, in the file's order.
+        numbers: Those of them that are numbers.
         crs: Of the geometries.
         count: Of the features.
         colors: ``#rrggbb`` by class name, as far as the file tells.
@@ -45,6 +48,7 @@ class PolygonFile:
     layer: str
     geometry: str
     columns: tuple[str, ...]
+    numbers: frozenset[str]
     crs: pyproj.CRS
     count: int
     colors: dict[str, str]
@@ -54,7 +58,7 @@ class PolygonFile:
 
         Args:
             columns: Attributes to read.
-            geometry: Whether to read geometries too, into the column ``geometry``.
+            geometry: Whether to read geometries too, into the column :data:`GEOMETRY`.
 
         Raises:
             LabelError: The file is damaged.
@@ -105,17 +109,14 @@ def open_polygons(path: Path) -> PolygonFile:
         info = pyogrio.read_info(path, layer=layer, force_feature_count=True)
     except _FAULTS as fault:
         raise _unreadable(path, fault) from fault
-    shown = [
-        str(name)
-        for name, kind in zip(info["fields"], info["ogr_types"], strict=True)
-        if kind in _SHOWN
-    ]
+    kinds = dict(zip(map(str, info["fields"]), info["ogr_types"], strict=True))
     metadata = info.get("layer_metadata") or {}
     return PolygonFile(
         path,
         layer,
         str(info["geometry_name"] or "wkb_geometry"),
-        tuple(shown),
+        tuple(name for name, kind in kinds.items() if kind in _SHOWN),
+        frozenset(name for name, kind in kinds.items() if kind in _NUMBERS),
         _crs(info["crs"], path),
         int(info["features"]),
         _colors(metadata.get("classes") or _described(metadata.get("DESCRIPTION"))),
@@ -125,7 +126,8 @@ def open_polygons(path: Path) -> PolygonFile:
 def _open_parquet(path: Path) -> PolygonFile:
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
-        metadata = schema.metadata or {}
+        # Writers may add it after the schema was written; then it is the file's alone.
+        metadata = {**(schema.metadata or {}), **(file.metadata.metadata or {})}
         if b"geo" not in metadata:
             raise LabelError(f"{path} is a table without geometries: give a GeoParquet file")
         geo = json.loads(metadata[b"geo"])
@@ -137,19 +139,26 @@ def _open_parquet(path: Path) -> PolygonFile:
             )
         # A column without this entry is in longitude and latitude, by GeoParquet's standard.
         crs = column.get("crs", "OGC:CRS84")
+        shown = [
+            field
+            for field in schema
+            if field.name != geometry and not pa.types.is_nested(field.type)
+        ]
         return PolygonFile(
             path,
             "",
             geometry,
-            tuple(
-                field.name
-                for field in schema
-                if field.name != geometry and not pa.types.is_nested(field.type)
-            ),
+            tuple(field.name for field in shown),
+            frozenset(field.name for field in shown if _is_number(field.type)),
             _crs(json.dumps(crs) if isinstance(crs, dict) else crs, path),
             int(file.metadata.num_rows),
             _colors(metadata.get(b"classes")),
         )
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    of = pa.types
+    return bool(of.is_integer(kind) or of.is_floating(kind) or of.is_decimal(kind))
 
 
 def _polygon_layer(path: Path) -> str:
@@ -166,8 +175,12 @@ def _polygon_layer(path: Path) -> str:
 
 
 def _named(table: pa.Table, columns: Sequence[str], geometry: str | None) -> pa.Table:
-    chosen = table.select([*columns, *([] if geometry is None else [geometry])])
-    return chosen if geometry is None else chosen.rename_columns([*columns, GEOMETRY])
+    places = table.schema.get_all_field_indices
+    chosen = table.select([places(name)[0] for name in columns])
+    if geometry is None:
+        return chosen
+    # GDAL's name for geometries may be an attribute's too, which comes first.
+    return chosen.append_column(GEOMETRY, table.column(places(geometry)[-1]))
 
 
 def _crs(found: object, path: Path) -> pyproj.CRS:
@@ -191,13 +204,6 @@ def _colors(text: object) -> dict[str, str]:
         return {str(name): str(color) for name, color in found.items() if is_color(color)}
     except (ValueError, AttributeError):
         return {}
-
-
-def is_color(text: object) -> bool:
-    """Whether a text is a colour as ``#rrggbb``."""
-    if not isinstance(text, str) or len(text) != 7 or text[0] != "#":
-        return False
-    return all(digit in "0123456789abcdefABCDEF" for digit in text[1:])
 
 
 def _unreadable(path: Path, fault: Exception) -> LabelError:

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyproj
 import shapely
 from numpy.typing import NDArray
+from pyproj.exceptions import ProjError
 
 from geoconvlora.errors import LabelError
 from geoconvlora.explore.page.grid import Bounds
@@ -91,20 +92,20 @@ def read_polygons(file: PolygonFile, crs: pyproj.CRS, limit: int) -> ShownPolygo
     Memory depends on ``limit`` and on a batch of features, not on their number.
 
     Args:
-        file: Its column ``area_m2`` is believed where there is one; otherwise polygons are
+        file: Its column ``area_m2`` is believed where it holds numbers; otherwise polygons are
             measured on the ellipsoid.
         crs: That they are brought to.
         limit: How many are kept.
 
     Raises:
-        LabelError: The file is damaged, or holds no polygon.
+        LabelError: The file is damaged, holds curves or no polygon, or has no place on the page.
     """
     area_m2, totals = _survey(file)
     order = np.argsort(-area_m2, kind="stable")[:limit]
     chosen = np.zeros(len(area_m2), bool)
     chosen[order] = True
     polygons, table = _chosen(file, chosen, area_m2)
-    polygons = _moved(polygons, file.crs, crs)
+    polygons = _moved(polygons, file, crs)
     sound = _sound(polygons)
     if not sound.any():
         raise LabelError(f"{file.path} holds no polygon that could be shown in {crs.name}")
@@ -154,13 +155,13 @@ def simplified(shown: ShownPolygons, pixel: float, vertices: int) -> ShownPolygo
 
 def _survey(file: PolygonFile) -> tuple[NDArray[np.float64], tuple[ClassTotal, ...]]:
     """Area of every feature, and totals by class."""
-    has_area, has_class = AREA in file.columns, CLASS in file.columns
+    has_area, has_class = AREA in file.numbers, CLASS in file.columns
     columns = [name for name, there in ((AREA, has_area), (CLASS, has_class)) if there]
     areas: list[NDArray[np.float64]] = []
     sums: dict[str, tuple[int, float]] = {}
     ruler = Ruler(file.crs)
     for batch in file.batches(columns, geometry=not has_area):
-        area_m2 = _believed(batch[AREA]) if has_area else _measured(batch[GEOMETRY], ruler)
+        area_m2 = _believed(batch[AREA]) if has_area else _measured(_geometries(batch, file), ruler)
         areas.append(area_m2)
         names = batch[CLASS] if has_class else pa.nulls(len(batch), pa.string())
         for name, count, total in _summed(names, area_m2):
@@ -196,15 +197,11 @@ def _summed(
 
 
 def _believed(column: pa.ChunkedArray) -> NDArray[np.float64]:
-    try:
-        area_m2 = np.asarray(pc.cast(column, pa.float64()).to_numpy(), np.float64)
-    except pa.ArrowInvalid:
-        return np.zeros(len(column))
+    area_m2 = np.asarray(pc.cast(column, pa.float64(), safe=False).to_numpy(), np.float64)
     return np.where(np.isfinite(area_m2), area_m2, 0.0)
 
 
-def _measured(wkb: pa.ChunkedArray, ruler: Ruler) -> NDArray[np.float64]:
-    geometries = _from_wkb(wkb)
+def _measured(geometries: Geometries, ruler: Ruler) -> NDArray[np.float64]:
     geometries[~_sound(geometries)] = None
     parts, feature = shapely.get_parts(geometries, return_index=True)
     area_m2 = np.zeros(len(geometries))
@@ -220,7 +217,7 @@ def _chosen(
     for batch in file.batches(file.columns, geometry=True):
         rows = np.flatnonzero(chosen[start : start + len(batch)])
         table = batch.take(rows)
-        geometries.append(_from_wkb(table[GEOMETRY]))
+        geometries.append(_geometries(table, file))
         table = table.drop_columns([GEOMETRY])
         measured = pa.array(area_m2[start + rows])
         if AREA in file.columns:
@@ -234,18 +231,29 @@ def _chosen(
     return np.concatenate(geometries), pa.concat_tables(tables)
 
 
-def _from_wkb(column: pa.ChunkedArray) -> Geometries:
-    geometries: Geometries = shapely.from_wkb(
-        column.to_numpy(zero_copy_only=False), on_invalid="ignore"
-    )
+def _geometries(table: pa.Table, file: PolygonFile) -> Geometries:
+    wkb = table[GEOMETRY].to_numpy(zero_copy_only=False)
+    try:
+        geometries: Geometries = shapely.from_wkb(wkb, on_invalid="ignore")
+    except NotImplementedError as error:
+        raise LabelError(
+            f"{file.path} holds curves: make straight edges of them first, "
+            "with ogr2ogr -nlt CONVERT_TO_LINEAR say"
+        ) from error
     flat: Geometries = shapely.force_2d(geometries)
     return flat
 
 
-def _moved(polygons: Geometries, from_crs: pyproj.CRS, to_crs: pyproj.CRS) -> Geometries:
-    if from_crs.equals(to_crs, ignore_axis_order=True):
+def _moved(polygons: Geometries, file: PolygonFile, crs: pyproj.CRS) -> Geometries:
+    if file.crs.equals(crs, ignore_axis_order=True):
         return polygons
-    transformer = pyproj.Transformer.from_crs(from_crs, to_crs, always_xy=True)
+    try:
+        transformer = pyproj.Transformer.from_crs(file.crs, crs, always_xy=True)
+    except ProjError as error:
+        raise LabelError(
+            f"{file.path} is in {file.crs.name}, from which no transformation leads to "
+            f"{crs.name}: assign the CRS that it was drawn in, or show it on its own"
+        ) from error
     moved: Geometries = shapely.transform(
         polygons, lambda xy: np.stack(transformer.transform(xy[:, 0], xy[:, 1]), axis=1)
     )

@@ -219,7 +219,8 @@ def _adds_up(opened: RasterFile, bands: Sequence[int]) -> bool:
 def _excerpt(dataset: DatasetReader, bands: Sequence[int], side: int, bounds: Bounds) -> Excerpt:
     """Every n-th pixel."""
     shape = _fitted(dataset.height, dataset.width, side)
-    stored = dataset.read(list(bands), out_shape=(len(bands), *shape), masked=True)
+    # One by one, as types may differ.
+    stored = np.ma.stack([dataset.read(band, out_shape=shape, masked=True) for band in bands])
     values: NDArray[Any] = stored.data
     valid: Mask = np.logical_and.reduce(~np.ma.getmaskarray(stored), axis=0)
     if values.dtype.kind == "f":

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import geopandas as gpd
@@ -8,6 +10,8 @@ import pandas as pd
 import pyproj
 import pytest
 import shapely
+from affine import Affine
+from odc.geo.geobox import GeoBox
 
 from geoconvlora.errors import LabelError
 from geoconvlora.explore.page.attributes import as_columns
@@ -15,9 +19,10 @@ from geoconvlora.explore.page.grid import PageGrid
 from geoconvlora.explore.page.layers import polygon_colors, polygon_layer
 from geoconvlora.explore.page.polygon_file import open_polygons
 from geoconvlora.explore.page.polygons import read_polygons, simplified
-from geoconvlora.vector import Ruler
+from geoconvlora.vector import Ruler, polygonize
 
 UTM = pyproj.CRS(32631)
+SITE = 'LOCAL_CS["site",UNIT["foot",0.3048],AXIS["x",EAST],AXIS["y",NORTH]]'
 
 
 def squares(count: int, **columns: object) -> gpd.GeoDataFrame:
@@ -145,3 +150,60 @@ def test_columns_are_short_and_say_the_same(tmp_path: Path) -> None:
     assert columns["share"]["values"] == [None, 2, None, 0.3333333]
     assert (columns["kind"]["texts"], columns["kind"]["codes"]) == (["a"], [0, -1, 0, 0])
     assert columns["long"]["same"] == "x" * 199 + "…"
+
+
+def test_geoparquet_of_this_package_is_read(tmp_path: Path) -> None:
+    grid = GeoBox((4, 4), Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32631")
+    path = tmp_path / "a.parquet"
+    polygonize(np.ones((4, 4), np.uint8), path, geobox=grid)
+    shown = read_polygons(open_polygons(path), UTM, limit=9)
+    assert shown.attributes["class"].to_pylist() == ["class_1"]
+    assert shown.bounds == (500_000, 4_999_960, 500_040, 5_000_000)
+
+
+@pytest.mark.parametrize("crs", ["IAU_2015:49900", pyproj.CRS.from_wkt(SITE)], ids=["mars", "site"])
+def test_polygons_of_another_world_are_refused(tmp_path: Path, crs: object) -> None:
+    frame = squares(2).set_crs(crs, allow_override=True)
+    frame.geometry = shapely.transform(frame.geometry.array, lambda xy: xy * 1e-5)
+    file = open_polygons(written(frame, tmp_path / "a.parquet"))
+    assert len(read_polygons(file, file.crs, limit=9).polygons) == 2
+    with pytest.raises(LabelError, match="no transformation leads to WGS 84 / UTM zone 31N"):
+        read_polygons(file, UTM, limit=9)
+
+
+def test_a_geopackage_of_no_known_crs_is_refused(tmp_path: Path) -> None:
+    path = written(squares(2), tmp_path / "a.gpkg")
+    with closing(sqlite3.connect(path)) as database, database:
+        for table in ("gpkg_contents", "gpkg_geometry_columns"):
+            database.execute(f"UPDATE {table} SET srs_id = -1")
+    with pytest.raises(LabelError, match="no transformation leads to WGS 84 / UTM zone 31N"):
+        read_polygons(open_polygons(path), UTM, limit=9)
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".fgb", ".parquet"])
+@pytest.mark.parametrize("name", ["geometry", "wkb_geometry"])
+def test_an_attribute_may_be_called_as_a_column_of_geometries(
+    tmp_path: Path, suffix: str, name: str
+) -> None:
+    frame = squares(2).rename_geometry("shape")
+    frame[name] = ["a", "b"]
+    shown = read_polygons(open_polygons(written(frame, tmp_path / f"a{suffix}")), UTM, limit=9)
+    assert shown.attributes[name].to_pylist() == ["b", "a"]
+    assert len(shown.polygons) == 2
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".parquet"])
+def test_a_column_of_areas_that_holds_no_numbers_is_not_believed(
+    tmp_path: Path, suffix: str
+) -> None:
+    frame = squares(3, area_m2=pd.to_datetime(["2024-05-01"] * 3).date)
+    shown = read_polygons(open_polygons(written(frame, tmp_path / f"a{suffix}")), UTM, limit=9)
+    assert shown.attributes["area_m2"].to_pylist() == pytest.approx([144, 121, 100], rel=2e-3)
+
+
+def test_curves_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('id,WKT\n1,"CURVEPOLYGON (CIRCULARSTRING (0 0, 1 1, 2 0, 1 -1, 0 0))"\n')
+    path.with_suffix(".prj").write_text(UTM.to_wkt())
+    with pytest.raises(LabelError, match="holds curves: make straight edges of them first"):
+        read_polygons(open_polygons(path), UTM, limit=9)
