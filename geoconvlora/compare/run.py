@@ -32,6 +32,7 @@ from geoconvlora.training.config import TrainConfig
 from geoconvlora.training.folder import RunFolder
 from geoconvlora.training.run import train
 from geoconvlora.training.sources import open_sources
+from geoconvlora.training.start import filled_by_model
 from geoconvlora.training.task import ConvLoRASegmentation
 from geoconvlora.training.tile_pool import TilePair, find_pairs
 from geoconvlora.training.whole_file import write_whole
@@ -219,10 +220,13 @@ def _check_methods(config: CompareConfig) -> None:
     """Refuse a row that would fail after the rows before it were trained.
 
     Raises:
-        ConfigError: A method or a setting is unknown; names the row.
+        ConfigError: A method or a setting is unknown, or not that of the model that all rows go on
+            from; names the row.
     """
     for row in config.methods:
+        key = RunKey(row.name, 1.0, config.seeds[0])
         try:
             attach(load_encoder("vit_t"), row.method, **row.settings)
+            filled_by_model(config.run_config(key, ("a",), ("b",), 1, Path()).model_dump())
         except ConfigError as error:
             raise ConfigError(f"methods: row {row.name}: {error}") from None

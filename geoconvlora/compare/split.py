@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
 import numpy as np
 
 from geoconvlora.compare.config import CompareConfig
 from geoconvlora.compare.inputs import TileSplit
-from geoconvlora.errors import LabelError
+from geoconvlora.errors import ConfigError, LabelError
 from geoconvlora.training.tile_pool import tile_images
 
 
@@ -14,28 +17,42 @@ def split_tiles(config: CompareConfig) -> TileSplit:
     """Part the tiles at random by ``split.seed``: test first, then validation, then training.
 
     Raises:
+        ConfigError: A tile is of two parts.
         LabelError: There are too few tiles.
         SceneError: A folder is missing or empty.
     """
     data, split = config.train.data, config.train.split
-    stems = [path.stem for path in tile_images(data, data.images, data.labels)]
-    order = np.random.default_rng(split.seed).permutation(len(stems))
-    left = [stems[index] for index in order]
+    tiles = tile_images(data, data.images, data.labels)
+    order = np.random.default_rng(split.seed).permutation(len(tiles))
+    left = [tiles[index] for index in order]
     if config.test.images is not None and config.test.labels is not None:
-        found = tile_images(data, config.test.images, config.test.labels)
-        test = tuple(path.stem for path in found)
+        test = tile_images(data, config.test.images, config.test.labels)
     else:
         test, left = _take(left, config.test.fraction or 0.0, "testing")
     if data.val_images is not None and data.val_labels is not None:
-        found = tile_images(data, data.val_images, data.val_labels)
-        val = tuple(path.stem for path in found)
+        val = tile_images(data, data.val_images, data.val_labels)
     else:
         val, left = _take(left, split.fraction, "validation")
-    return TileSplit(train=tuple(left), val=tuple(sorted(val)), test=tuple(sorted(test)))
+    _check_apart({"training": left, "validation": val, "testing": test})
+    train, val_stems, test_stems = (tuple(path.stem for path in part) for part in (left, val, test))
+    return TileSplit(train=train, val=tuple(sorted(val_stems)), test=tuple(sorted(test_stems)))
 
 
-def _take(stems: list[str], fraction: float, part: str) -> tuple[tuple[str, ...], list[str]]:
-    count = max(1, round(fraction * len(stems)))
-    if count >= len(stems):
-        raise LabelError(f"{len(stems)} tiles are too few to part some for {part} from the rest")
-    return tuple(stems[:count]), stems[count:]
+def _take(tiles: list[Path], fraction: float, part: str) -> tuple[list[Path], list[Path]]:
+    count = max(1, round(fraction * len(tiles)))
+    if count >= len(tiles):
+        raise LabelError(f"{len(tiles)} tiles are too few to part some for {part} from the rest")
+    return tiles[:count], tiles[count:]
+
+
+def _check_apart(parts: Mapping[str, Sequence[Path]]) -> None:
+    """Refuse a tile of two parts: scores would be of what was trained on."""
+    uses: dict[Path, str] = {}
+    for part, tiles in parts.items():
+        for tile in tiles:
+            first = uses.setdefault(tile.resolve(), part)
+            if first != part:
+                raise ConfigError(
+                    f"{tile} is for {first} and for {part}: give folders that share no tile, or "
+                    "fractions of one folder"
+                )

@@ -305,6 +305,8 @@ class TrainConfig(Frozen):
         shrink = self.model.decoder.get("shrink", 1)
         if not isinstance(shrink, int):  # What is wrong with it, the decoder says.
             return
+        if shrink < 1:
+            raise ValueError(f"model.decoder.shrink must be 1, 2 or 4, not {shrink}")
         unit = PATCH * shrink
         for name in ("tile_size", "map_tile_size"):
             size = getattr(self, name)

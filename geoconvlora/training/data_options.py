@@ -45,7 +45,7 @@ def data_section(images: Sequence[Path], labels: Path, label_column: str | None)
 
 
 def merged_data(
-    data: Mapping[str, Any] | None,
+    data: object,
     images: Sequence[Path],
     labels: Path | None,
     label_column: str | None,
@@ -57,14 +57,19 @@ def merged_data(
 
     Raises:
         LabelError: A path is missing, or images and labels do not go together.
-        ConfigError: The section has nothing that the options could complete.
+        ConfigError: The section is none, or has nothing that the options could complete.
     """
-    data = dict(data or {})
+    data = {} if data is None else data
+    if not isinstance(data, Mapping):
+        raise ConfigError(
+            f"data is {data!r}: the section has keys such as kind, images and labels; mend it, or "
+            "leave it out"
+        )
     first = _first_scene(data)
     if data.get("kind") == "tiles" and images:
-        labels = labels or Path(data["labels"])
+        labels = labels or _labels_of(data)
     elif first is not None and images:
-        labels = labels or Path(first["labels"])
+        labels = labels or _labels_of(first)
     if images and labels is not None:
         made = data_section(images, labels, label_column)
         if made["kind"] != data.get("kind"):
@@ -73,10 +78,10 @@ def merged_data(
             return {**data, **made}
         named = [{k: v for k, v in scene.items() if v is not None} for scene in made["scenes"]]
         return {**data, "scenes": [{**(first or {}), **scene} for scene in named]}
-    if first is None:
+    if first is None or images:
         raise ConfigError(
             "--images and --labels go together, and --label-column with them, unless a "
-            "configuration's scenes complete them"
+            "configuration's data completes them"
         )
     changes = {"labels": labels, "label_column": label_column}
     changes = {key: value for key, value in changes.items() if value is not None}
@@ -87,7 +92,14 @@ def _first_scene(data: Mapping[str, Any]) -> Mapping[str, Any] | None:
     scenes = data.get("scenes")
     if data.get("kind") != "scenes" or not isinstance(scenes, list) or not scenes:
         return None
-    return scenes[0] if isinstance(scenes[0], dict) and "labels" in scenes[0] else None
+    if not all(isinstance(scene, dict) for scene in scenes):
+        return None
+    return scenes[0] if "labels" in scenes[0] else None
+
+
+def _labels_of(section: Mapping[str, Any]) -> Path | None:
+    labels = section.get("labels")
+    return Path(labels) if isinstance(labels, str | Path) else None
 
 
 def _scenes_at(path: Path) -> list[Path]:

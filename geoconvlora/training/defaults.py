@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from geoconvlora.errors import LabelError
+from geoconvlora.naming import PARQUET_SUFFIXES
 from geoconvlora.training.rasters import is_raster, rasters_in
 
 if TYPE_CHECKING:
@@ -76,16 +77,9 @@ def _classes(names: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _names_of_column(labels: Path, column: str) -> list[str]:
-    import pyogrio
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-    try:
-        values = pyogrio.read_dataframe(labels, columns=[column], read_geometry=False)
-    except (pyogrio.errors.DataSourceError, ValueError) as error:
-        raise LabelError(f"{labels} cannot be read as a vector file ({error})") from None
-    if column not in values:
-        raise LabelError(f"{labels} has no column {column!r}")
-    found = values[column]
+    found = _column_of(labels, column)
     empty = found.isna() | (found.astype(str).str.strip() == "")
     if empty.any():
         raise LabelError(
@@ -102,6 +96,23 @@ def _names_of_column(labels: Path, column: str) -> list[str]:
             f"model's {_MAX_CLASSES} classes: is it the one with the classes?"
         )
     return names
+
+
+def _column_of(labels: Path, column: str) -> Series:
+    import geopandas as gpd
+    import pyogrio
+
+    try:
+        if labels.suffix.lower() in PARQUET_SUFFIXES:  # Not every GDAL reads it.
+            frame = gpd.read_parquet(labels)
+            values = frame.drop(columns=frame.geometry.name)
+        else:
+            values = pyogrio.read_dataframe(labels, columns=[column], read_geometry=False)
+    except (pyogrio.errors.DataSourceError, ValueError, OSError) as error:
+        raise LabelError(f"{labels} cannot be read as a vector file ({error})") from None
+    if column not in values:
+        raise LabelError(f"{labels} has no column {column!r}")
+    return values[column]
 
 
 def _whole_numbers(found: Series, labels: Path) -> list[str]:

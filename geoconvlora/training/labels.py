@@ -129,8 +129,8 @@ def open_labels(
         gsd_m: Its pixel size.
 
     Raises:
-        LabelError: A file cannot be read or has no CRS or no polygon, or a class is not named in
-            the configuration.
+        LabelError: A file cannot be read or has no CRS or no polygon, a class is not named in the
+            configuration, or nothing says which of several classes a polygon is of.
     """
     extent = _read_extent(source, geobox)
     if is_raster(source.labels):
@@ -139,6 +139,11 @@ def open_labels(
     frame = read_polygons(source.labels, geobox, layer=source.label_layer)
     polygons = frame.geometry.to_numpy()
     interior = config.instances.interior if config.instances else 1
+    if source.label_column is None and config.instances is None and len(config.classes) > 2:
+        raise LabelError(
+            f"{source.labels}: nothing says which of the {len(config.classes)} classes each "
+            "polygon is of: name the column with its class by --label-column (label_column)"
+        )
     if source.label_column is None:
         ids = np.full(len(frame), interior, dtype=np.uint8)
     else:

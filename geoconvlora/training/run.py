@@ -18,7 +18,7 @@ from geoconvlora.training.folder import RunFolder
 from geoconvlora.training.pictures import draw_curves, draw_samples
 from geoconvlora.training.precision import choose_device, is_first_process
 from geoconvlora.training.sources import Sources, open_sources
-from geoconvlora.training.split_file import save_split
+from geoconvlora.training.split_file import check_split, save_split
 from geoconvlora.training.task import task_of
 from geoconvlora.training.trainer import Fitted, fit
 
@@ -71,8 +71,8 @@ def train(
         Where the model is and how good it is.
 
     Raises:
-        ConfigError: The configuration cannot work, is not that of the run to resume, or made the
-            weights diverge.
+        ConfigError: The configuration cannot work, it or the data is not that of the run to resume,
+            or made the weights diverge.
         OutputError: The model file or an unfinished run exists, the folder is missing, or another
             run writes in it.
         LabelError: Labels cannot be used.
@@ -91,6 +91,8 @@ def train(
     choose_device(config.device, config.devices)
     seed_everything(config.seed, workers=True, verbose=False)
     sources = open_sources(config)
+    if resume:
+        check_split(sources.split, config, folder.path)
     if dry_run:
         task_of(config)
         return _result(None, folder, 0, None, started)

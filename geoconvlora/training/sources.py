@@ -14,6 +14,7 @@ from geoconvlora.training.data_config import (
 from geoconvlora.training.normalise import NormalisedPool
 from geoconvlora.training.samples import ChainedPool, MixedPool, Pool
 from geoconvlora.training.scene_pool import open_scene_pools
+from geoconvlora.training.split_apart import check_ground, check_tiles
 from geoconvlora.training.split_record import SplitRecord
 from geoconvlora.training.survey import Survey, Surveyed, check_classes, measured_bands
 from geoconvlora.training.synthetic_pool import SyntheticPool
@@ -43,9 +44,11 @@ def open_sources(config: TrainConfig) -> Sources:
         SceneError: An image cannot be read, or its statistics are not numbers.
         BandError: An image's bands do not fit the configuration's.
         LabelError: Labels cannot be used, or a part lacks what it needs.
-        ConfigError: The split names a scene that is not there, or resolutions differ.
+        ConfigError: The split names a scene that is not there, resolutions differ, or a tile or
+            ground is of two parts.
     """
     train, val, test, split = _parts(config, config.data)
+    check_tiles(split)
     check_classes(config, train.survey, val.survey)
     bands = _given_bands(config) or measured_bands(config, train.survey)
     return Sources(
@@ -107,6 +110,7 @@ def _mixed(config: TrainConfig, data: MixConfig) -> _Parts:
     weights = [part.weight for part in data.sources]
     shares = [weight / sum(weights) for weight in weights]
     trains, vals, tests, splits = zip(*parts, strict=True)
+    check_ground(splits)
     train = MixedPool(trains, weights, config.seed, data.samples_per_epoch)
     return _Parts(
         Surveyed(train, Survey.joined([pool.survey for pool in trains], shares)),

@@ -13,6 +13,7 @@ import pandas as pd
 import pyogrio
 import shapely
 
+from geoconvlora.errors import ConfigError
 from geoconvlora.scenes.environment import vector_environment
 from geoconvlora.training.burn import to_ground
 from geoconvlora.training.config import TrainConfig
@@ -52,6 +53,62 @@ def save_split(record: SplitRecord, config: TrainConfig, folder: Path) -> None:
             lambda part: pyogrio.write_dataframe(frame, part, layer=LAYER, driver="GPKG"),
         )
     _whole(folder / MAP, lambda part: part.write_bytes(split_png(record.scenes)))
+
+
+def check_split(record: SplitRecord, config: TrainConfig, folder: Path) -> None:
+    """Refuse data that changed since a run began: its end would have another split.
+
+    Args:
+        record: What is of which part now.
+        config: Of the run.
+        folder: The run's folder; one without ``split.json`` is as good as unchanged.
+
+    Raises:
+        ConfigError: Tiles, scenes, their blocks or their labelled pixels are others.
+    """
+    file = folder / NUMBERS
+    if not file.is_file():
+        return
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))
+        changes = _changes(before, _numbers(record, config))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise ConfigError(f"{file} is damaged: start anew with --overwrite") from None
+    if changes:
+        raise ConfigError(
+            f"the data changed since the run in {folder} began: {changes[0]}; put it back as it "
+            "was, or start anew with --overwrite"
+        )
+
+
+def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs, in words; areas are not looked at, whose last digits depend on the machine."""
+    changes = []
+    for part in PARTS:
+        old, new = (set(numbers["tiles"][part]) for numbers in (before, now))
+        if odd := sorted(old ^ new):
+            moved = "was" if odd[0] in old else "was not"
+            changes.append(
+                f"{len(old)} tiles were of the part {part!r}, now {len(new)} are, and "
+                f"{odd[0]} {moved} among them"
+            )
+    old_scenes, new_scenes = (
+        [(scene["scene"], scene["images"], scene["blocks"]) for scene in numbers["scenes"]]
+        for numbers in (before, now)
+    )
+    if len(old_scenes) != len(new_scenes):
+        changes.append(f"{len(old_scenes)} scenes were split, now {len(new_scenes)} are")
+    for old_scene, new_scene in zip(old_scenes, new_scenes, strict=False):
+        if old_scene != new_scene:
+            changes.append(f"the scene {new_scene[0]} is split into other blocks")
+    for part, counts in now["class_pixels"].items():
+        for name, count in counts.items():
+            if before["class_pixels"][part][name] != count:
+                changes.append(
+                    f"the part {part!r} had {before['class_pixels'][part][name]} pixels of "
+                    f"{name}, and has {count}"
+                )
+    return changes
 
 
 def split_frame(record: SplitRecord) -> gpd.GeoDataFrame:

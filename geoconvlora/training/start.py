@@ -29,11 +29,15 @@ def filled_by_model(tree: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises:
         ModelFileError: The model is missing or damaged, or another library's.
-        ConfigError: The configuration's ``model`` is another one.
+        ConfigError: The configuration's ``model`` is another one, or ``init`` is no name.
     """
     model = tree.get("init")
     if model is None:
         return dict(tree)
+    if not isinstance(model, str):
+        raise ConfigError(
+            f"init is {model!r}: give the name of a bundled model, or the path of a model file"
+        )
     card = _card(model)
     content = card.model_dump(mode="json")
     unit = card.network_multiple
@@ -62,10 +66,13 @@ def filled_by_model(tree: Mapping[str, Any]) -> dict[str, Any]:
         for key in ("task", "instances"):
             del known[key]
     # A few labelled tiles need not show all that the model knows already.
-    split = {"absent_classes": "warn", **(tree.get("split") or {})}
-    optim = {"lr": LR, **(tree.get("optim") or {})}
-    network = _network(model, card, tree.get("model") or {})
-    return {**known, **tree, "split": split, "optim": optim, "model": network}
+    filled = {
+        "split": {"absent_classes": "warn", **_section(tree, "split")},
+        "optim": {"lr": LR, **_section(tree, "optim")},
+        "model": _network(model, card, _section(tree, "model")),
+    }
+    odd = {key: tree[key] for key in filled if not isinstance(tree.get(key), Mapping | None)}
+    return {**known, **tree, **filled, **odd}
 
 
 def start_from(network: Segmenter, model: str, base: str | None) -> None:
@@ -107,6 +114,12 @@ def start_from(network: Segmenter, model: str, base: str | None) -> None:
 def inherited_data(model: str | None) -> tuple[str, ...]:
     """The data sets that a model has seen, for the card of one that went on from it."""
     return () if model is None else _card(model).training.data
+
+
+def _section(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """The section of this key; empty where there is none, or something else."""
+    section = tree.get(key)
+    return section if isinstance(section, Mapping) else {}
 
 
 def _card(model: str | Path) -> ModelCard:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
+import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from pyproj import Transformer
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
@@ -19,9 +21,14 @@ from geoconvlora.scenes import Window
 from geoconvlora.scenes.bands import choose_bands
 from geoconvlora.scenes.opening import georeference
 from geoconvlora.scenes.scene import band_labels
+from geoconvlora.training.burn import to_ground, to_pixels
 from geoconvlora.training.data_config import IGNORE, TilesConfig
+from geoconvlora.training.reproject import crs_of
 from geoconvlora.training.samples import Sample
 from geoconvlora.weights.card import Scaling
+
+_MOST_SHIFT_PX = 0.5
+"""By which a label tile may lie beside its image tile."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +87,8 @@ def checked_pair(
         ids: That a label may hold.
 
     Raises:
-        LabelError: The sizes differ, or the label holds what is no class.
+        LabelError: The sizes differ, both have a place and it is not the same, or the label holds
+            what is no class.
         SceneError: One cannot be read.
         BandError: The image's bands do not fit.
     """
@@ -93,6 +101,13 @@ def checked_pair(
             raise LabelError(
                 f"{image_path} is {height} x {width} pixels, but its label {label_path} is "
                 f"{label.shape[0]} x {label.shape[1]}: both must have one grid"
+            )
+        place = _geobox(label)
+        if geobox and place and not _largest_shift_px(geobox, place) <= _MOST_SHIFT_PX:
+            raise LabelError(
+                f"{image_path} begins at {_corner(geobox)}, but its label {label_path} at "
+                f"{_corner(place)}: both must have one grid; mend the georeference of one, or pair "
+                "the image with its own label"
             )
         if label.count != 1:
             raise LabelError(
@@ -152,6 +167,23 @@ def describe_tile(path: Path) -> tuple[tuple[str, ...], int]:
         labels, side = band_labels(image), max(image.shape)
     names = (labels[band - 1].name for band in choose_bands(labels, None, None, str(path)))
     return tuple(names), side
+
+
+def _largest_shift_px(image: GeoBox, label: GeoBox) -> float:
+    """How far a corner of a label's grid is at most from the image's, in pixels of the image."""
+    rows, columns = image.shape
+    corners = shapely.points([(0, 0), (columns, 0), (columns, rows), (0, rows)])
+    there = to_ground(corners, label)
+    if label.crs != image.crs:
+        to_image = Transformer.from_crs(crs_of(label), crs_of(image), always_xy=True)
+        there = shapely.transform(there, to_image.transform, interleaved=False)
+    shift = shapely.get_coordinates(to_pixels(there, image)) - shapely.get_coordinates(corners)
+    return float(np.abs(shift).max())
+
+
+def _corner(geobox: GeoBox) -> str:
+    """The upper left corner of a grid and its CRS, for messages."""
+    return f"({geobox.affine.c:.8g}, {geobox.affine.f:.8g}) in {str(geobox.crs)[:40]}"
 
 
 def _geobox(image: DatasetReader) -> GeoBox | None:

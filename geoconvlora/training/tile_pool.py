@@ -85,9 +85,9 @@ def open_tile_pools(config: TrainConfig, data: TilesConfig) -> TilePools:
     """Pair and check all tiles, split and survey them.
 
     Raises:
-        LabelError: An image has no label, a pair's sizes differ, a label holds an unknown class, or
-            there is no tile of a name.
-        SceneError: An image cannot be read.
+        LabelError: An image has no label or two, a pair's grids differ, a label holds an unknown
+            class, or there is no tile of a name.
+        SceneError: An image cannot be read, or two have one stem.
         BandError: An image's bands do not fit.
         ConfigError: The split is one of scenes.
     """
@@ -136,7 +136,7 @@ def find_pairs(
     names: Collection[str] | None = None,
 ) -> list[TilePair]:
     """Pair the tiles of two folders by stem and check every pair; by name, those named only."""
-    by_stem = {path.stem: path for path in rasters_in(labels)}
+    by_stem = _by_stem(rasters_in(labels))
     paths = tile_images(data, images, labels)
     if names is not None:
         absent = sorted(set(names) - {path.stem for path in paths})
@@ -150,23 +150,40 @@ def find_pairs(
             f"{missing[0].name} needs {missing[0].stem}{data.label_suffix} with the suffix of a "
             "raster"
         )
+    found = [(path, by_stem[path.stem + data.label_suffix]) for path in paths]
+    for path, several in found:
+        if len(several) > 1:
+            raise LabelError(
+                f"{several[0]} and {several[1]} are both the label of {path.name}: move one "
+                "of them elsewhere"
+            )
     names_of_bands = [band.name for band in config.bands]
     ids = {c.id for c in config.classes} | {IGNORE}
-    return [
-        checked_pair(path, by_stem[path.stem + data.label_suffix], names_of_bands, data, ids)
-        for path in paths
-    ]
+    return [checked_pair(path, label, names_of_bands, data, ids) for path, (label, *_) in found]
 
 
 def tile_images(data: TilesConfig, images: Path, labels: Path) -> list[Path]:
     """The image tiles of a folder, by name.
 
     Raises:
-        SceneError: There is none.
+        SceneError: There is none, or two have one stem.
     """
     paths = [path for path in rasters_in(images) if path.match(data.pattern)]
     if images == labels:
         paths = [path for path in paths if not path.stem.endswith(data.label_suffix)]
     if not paths:
         raise SceneError(f"{images} holds no image tile that matches {data.pattern!r}")
+    for several in _by_stem(paths).values():
+        if len(several) > 1:
+            raise SceneError(
+                f"{several[0]} and {several[1]} would be one tile twice: name those that count by "
+                f"data.pattern, such as '*{several[0].suffix}'"
+            )
     return paths
+
+
+def _by_stem(paths: Sequence[Path]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        found.setdefault(path.stem, []).append(path)
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import pickle
 import signal
 import warnings
 from dataclasses import dataclass
@@ -75,7 +76,8 @@ def fit(
         report: Called with one line an epoch.
 
     Raises:
-        ConfigError: The loss became NaN or infinite, or memory does not hold a single sample.
+        ConfigError: The loss became NaN or infinite, memory does not hold a single sample, or the
+            checkpoint to resume from is damaged.
 
     Warns:
         UserWarning: Memory does not hold a batch; it was halved.
@@ -215,8 +217,15 @@ def _is_stopped(trainer: Trainer) -> bool:
 
 
 def _stopped_early(checkpoint: Path) -> int | None:
-    """Epochs of the run that left this checkpoint, where early stopping ended it."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    """Epochs of the run that left this checkpoint, where early stopping ended it.
+
+    Raises:
+        ConfigError: The checkpoint is damaged.
+    """
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError):
+        raise ConfigError(f"{checkpoint} is damaged: start anew with --overwrite") from None
     for name, callback in state["callbacks"].items():
         if name.startswith(EarlyStopping.__name__) and callback["stopped_epoch"] > 0:
             return int(state["epoch"]) + 1

@@ -198,6 +198,30 @@ def test_setting_that_a_method_lacks_is_refused_before_training(
     assert not (tmp_path / "out").exists()
 
 
+def test_rows_that_cannot_go_on_from_the_model_are_refused_before_training(
+    unbroken: CompareResult, place: Path, tmp_path: Path
+) -> None:
+    changed = tree(place)
+    (model,) = unbroken.folder.glob("runs/conv-lora-r2/*/seed-0/model.safetensors")
+    changed["train"]["init"] = str(model)
+    changed["methods"].reverse()
+    with pytest.raises(ConfigError, match=r"row decoder-only: model\.method is 'decoder-only'"):
+        compare(CompareConfig.model_validate(changed), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("part", ["test", "val"])
+def test_tile_of_two_parts_is_refused(place: Path, tmp_path: Path, part: str) -> None:
+    changed = tree(place)
+    folders = {"images": str(place / "images"), "labels": str(place / "labels")}
+    if part == "test":
+        changed["test"] = folders
+    else:
+        changed["train"]["data"] |= {f"val_{name}": path for name, path in folders.items()}
+    with pytest.raises(ConfigError, match=r"images/\d+\.tif is for \w+ and for \w+"):
+        compare(CompareConfig.model_validate(changed), tmp_path / "out")
+
+
 def test_missing_base_is_refused(place: Path, tmp_path: Path) -> None:
     changed = tree(place)
     changed["train"]["model"]["base"] = "none.safetensors"

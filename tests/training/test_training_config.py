@@ -64,6 +64,10 @@ def test_differing_keys_are_dotted() -> None:
             },
             ["map_tile_size 80", "multiple of 32"],
         ),
+        (
+            {"model": {"size": "vit_t", "method": "full", "decoder": {"shrink": 0}}},
+            ["model.decoder.shrink", "not 0"],
+        ),
         ({"map_tile_size": 96, "map_overlap": 49}, ["map_overlap 49", "half of 96"]),
         ({"map_reductions": [2, 1]}, ["map_reductions", "first must be 1"]),
         ({"map_tile_size": 112, "map_reductions": [1, 2]}, ["map_tile_size", "multiple of 32"]),

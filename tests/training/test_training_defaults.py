@@ -3,12 +3,13 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
 from training_files import write_polygons, write_raster
 
-from geoconvlora.errors import LabelError
+from geoconvlora.errors import ConfigError, LabelError
 from geoconvlora.scenes import PredictionGrid, Window, open_scene
 from geoconvlora.training.config_file import load_config
 from geoconvlora.training.data_options import data_section, merged_data
@@ -72,6 +73,18 @@ def test_ids_without_gaps_need_no_warning(tmp_path: Path, values: tuple[int, ...
 )
 def test_a_columns_values_name_the_classes(tmp_path: Path, values: list, names: list[str]) -> None:
     assert names_of_column(tmp_path, values) == names
+
+
+def test_a_column_of_geoparquet_names_the_classes(tmp_path: Path) -> None:
+    write_raster(tmp_path / "scene.tif", np.ones((3, 40, 40), np.uint8))
+    labels = tmp_path / "labels.parquet"
+    frame = gpd.GeoDataFrame({"kind": ["wood", "lake", "lake"]}, geometry=BOXES, crs="EPSG:32631")
+    frame.to_parquet(labels)
+    data = data_section([tmp_path / "scene.tif"], labels, "kind")
+    assert [c["name"] for c in defaults_for(data)["classes"]] == ["background", "lake", "wood"]
+    for absent in ("none", "geometry"):
+        with pytest.raises(LabelError, match=f"no column '{absent}'"):
+            defaults_for(data_section([tmp_path / "scene.tif"], labels, absent))
 
 
 @pytest.mark.parametrize("kind", [int, float])
@@ -142,3 +155,19 @@ def test_options_replace_what_they_name_and_keep_the_rest(tmp_path: Path) -> Non
     assert relabelled["scenes"][0]["labels"] == tmp_path / "other.gpkg"
     assert relabelled["scenes"][0]["image"] == "old.tif"
     assert len(merged_data(None, [tmp_path], tmp_path / "new.gpkg", None)["scenes"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ("tiles", "data is 'tiles': the section has keys"),
+        (["tiles"], "the section has keys"),
+        ({"kind": "tiles", "images": "x"}, "--images and --labels go together"),
+        ({"kind": "scenes", "scenes": [{"image": "x", "labels": 3}]}, "go together"),
+    ],
+)
+def test_section_that_images_cannot_complete_is_refused(
+    tmp_path: Path, section: object, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        merged_data(section, [tmp_path], None, None)

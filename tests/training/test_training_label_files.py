@@ -24,6 +24,7 @@ from geoconvlora.training.config_file import load_config
 from geoconvlora.training.data_config import SceneLabels, ScenesConfig
 from geoconvlora.training.label_file import read_polygons
 from geoconvlora.training.labels import Labels, open_labels
+from geoconvlora.training.rasters import is_raster
 
 SIDE = 200
 EDGE_PX = 1 / 16
@@ -48,7 +49,10 @@ def config(task: str = "classes") -> TrainConfig:
 def opened(labels: Path, grid: GeoBox, source: dict | None = None, **data: object) -> Labels:
     scene = SceneLabels(image="scene.tif", labels=labels, **(source or {}))
     scenes = ScenesConfig(kind="scenes", scenes=[scene], **data)
-    return open_labels(config(), scenes, scene, grid, gsd_m=10)
+    run = config()
+    if scene.label_column is None and not is_raster(labels):
+        run = run.model_copy(update={"classes": run.classes[:2]})
+    return open_labels(run, scenes, scene, grid, gsd_m=10)
 
 
 def grid_at(crs: str, longitude: float, latitude: float, gsd_m: float) -> GeoBox:

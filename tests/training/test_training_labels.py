@@ -169,7 +169,7 @@ def test_long_edges_of_another_crs_stay_straight_on_their_own_map(
 ) -> None:
     grid = GeoBox((400, 400), Affine(2000, 0, 100_000, 0, -2000, 6_400_000), "EPSG:32631")
     write_polygons(sources.labels, [shapely.box(-2, 52, 8, 54)], crs="EPSG:4326")
-    mask = open_labels(config("classes"), DATA, sources, grid, gsd_m=2000).burn(
+    mask = open_labels(config("instances"), DATA, sources, grid, gsd_m=2000).burn(
         Window(0, 0, 400, 400)
     )
     import pyproj
@@ -189,6 +189,12 @@ def test_classes_come_from_the_column_by_name_map_or_id(sources: SceneLabels) ->
     )
     mask = open_labels(config("classes"), DATA, labelled, GRID, gsd_m=5).burn(WHOLE)
     assert [mask[15, 20 * i + 5] for i in range(3)] == [1, 2, 2]
+
+
+def test_polygons_of_one_of_several_classes_need_a_column(sources: SceneLabels) -> None:
+    write_polygons(sources.labels, [on_ground(shapely.box(0, 0, 9, 9))])
+    with pytest.raises(LabelError, match=r"which of the 3 classes .* by --label-column"):
+        open_labels(config("classes"), DATA, sources, GRID, gsd_m=5)
 
 
 def test_class_that_the_configuration_does_not_name_is_refused(sources: SceneLabels) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from matplotlib.image import imread
 from safetensors.torch import load_file
+from training_files import write_raster
 
 from geoconvlora.adapters import attach
 from geoconvlora.errors import ConfigError, OutputError
@@ -208,6 +209,44 @@ def test_rule_for_objects_may_change_after_the_training(config: Callable[..., Tr
     assert same_weights(first.model, again.model)
     assert again.model.read_bytes() != before
     assert read_card(again.model).instances.max_boundary == 0.5
+
+
+def changed_label(tiles: Path) -> None:
+    write_raster(tiles / "labels" / "0.tif", np.zeros((1, 64, 64), np.uint8))
+
+
+def lost_tile(tiles: Path) -> None:
+    (tiles / "images" / "7.tif").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [(changed_label, "pixels of other, and has"), (lost_tile, r"tiles were of the part .*7\.tif")],
+)
+def test_changed_data_is_not_resumed(
+    config: Callable[..., TrainConfig],
+    tiles: Path,
+    change: Callable[[Path], None],
+    said: str,
+) -> None:
+    wanted = config("model")
+    train(wanted, max_minutes=1e-6)
+    before = (wanted.run_folder / "split.json").read_bytes()
+    change(tiles)
+    with pytest.raises(ConfigError, match=f"data changed since the run .*{said}"):
+        train(wanted, resume=True)
+    assert (wanted.run_folder / "split.json").read_bytes() == before
+
+
+def test_damaged_checkpoint_is_not_resumed(config: Callable[..., TrainConfig]) -> None:
+    wanted = config("model")
+    train(wanted, max_minutes=1e-6)
+    last = RunFolder(wanted.run_folder).last
+    whole = last.read_bytes()
+    for size in (len(whole) // 2, 0):
+        last.write_bytes(whole[:size])
+        with pytest.raises(ConfigError, match=r"last\.ckpt is damaged: start anew"):
+            train(wanted, resume=True)
 
 
 def test_nothing_to_resume_is_refused(config: Callable[..., TrainConfig]) -> None:

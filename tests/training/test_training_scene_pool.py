@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from training_files import FIELD_CLASSES, described, warp, write_polygons, write_raster
 
@@ -347,3 +348,26 @@ def test_labels_elsewhere_are_refused_unless_they_label_another_scene(scene: Pat
     masks = [train.draw(key).mask for key in range(12)]
     assert any((mask == 0).any() for mask in masks)
     assert any((mask == 1).any() for mask in masks)
+
+
+def test_sources_of_a_mix_whose_scenes_share_ground_must_not_split_it_apart(scene: Path) -> None:
+    with rasterio.open(scene / "scene.tif") as raster:
+        part = raster.read()[:, 37:, 53:]
+    write_raster(scene / "part.tif", part, left=X + 530, top=Y - 370, nodata=-1)
+
+    def mixed(*images: str) -> TrainConfig:
+        sources = [
+            {
+                "source": {
+                    "kind": "scenes",
+                    "scenes": [{"image": scene / image, "labels": scene / "labels.gpkg"}],
+                }
+            }
+            for image in images
+        ]
+        return config(scene, data={"kind": "mix", "sources": sources})
+
+    with pytest.raises(ConfigError, match=r"scene\.tif and .*part\.tif show common ground"):
+        open_sources(mixed("scene.tif", "part.tif"))
+    # One split of one scene is of one piece.
+    assert open_sources(mixed("scene.tif", "scene.tif")).split.scenes

@@ -137,6 +137,24 @@ def test_command_goes_on_from_a_model_without_a_configuration(tiles: Path, model
     assert card.training.config["init"] == str(model)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("split", "random", "split: Input should be .*'random'"),
+        ("optim", ["fast"], "optim: Input should be"),
+        ("model", "conv-lora", "model: Input should be .*'conv-lora'"),
+        ("init", True, "init is True: give the name"),
+    ],
+)
+def test_section_that_is_none_is_refused(
+    tmp_path: Path, key: str, value: object, said: str
+) -> None:
+    data = {"kind": "tiles", "images": tmp_path, "labels": tmp_path / "labels"}
+    options = {"init": "fields", "data": data, "out": tmp_path / "m.safetensors", key: value}
+    with pytest.raises(ConfigError, match=said):
+        load_config(None, options)
+
+
 @pytest.mark.parametrize(("tile_size", "kept"), [(256, True), (96, False)])
 def test_sizes_at_which_the_model_maps_are_kept_where_tiles_allow_it(
     tile_size: int, kept: bool

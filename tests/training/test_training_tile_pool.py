@@ -13,6 +13,7 @@ from geoconvlora.training.sources import Sources, open_sources
 from geoconvlora.training.tile_pair import read_label
 
 Build = Callable[..., dict[str, Any]]
+LEFT_OF_3 = 501_920
 
 
 def sources(build: Build, **changes: Any) -> Sources:
@@ -61,9 +62,53 @@ def test_class_id_that_the_configuration_does_not_name_is_refused(
 ) -> None:
     mask = np.zeros((1, 64, 64), np.uint8)
     mask[0, 0, :3] = [7, 9, 255]
-    write_raster(tiles / "labels" / "3.tif", mask)
+    write_raster(tiles / "labels" / "3.tif", mask, left=LEFT_OF_3)
     with pytest.raises(LabelError, match=r"labels/3\.tif holds the values 7, 9, .* ids are 0, 1 "):
         sources(tiles_config)
+
+
+@pytest.mark.parametrize(
+    "moved", [{"left": LEFT_OF_3 + 6}, {"left": LEFT_OF_3 + 200_000}, {"crs": "EPSG:32632"}]
+)
+def test_label_of_other_ground_is_refused_with_both_names(
+    tiles: Path, tiles_config: Build, moved: dict[str, Any]
+) -> None:
+    place = {"left": LEFT_OF_3, **moved}
+    write_raster(tiles / "labels" / "3.tif", np.zeros((1, 64, 64), np.uint8), **place)
+    with pytest.raises(LabelError, match=r"images/3\.tif begins at .*labels/3\.tif at .*one grid"):
+        sources(tiles_config)
+
+
+@pytest.mark.parametrize("place", [{"left": LEFT_OF_3 + 4}, {"left": 0, "crs": None}])
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_label_within_half_a_pixel_or_without_a_place_is_accepted(
+    tiles: Path, tiles_config: Build, place: dict[str, Any]
+) -> None:
+    write_raster(tiles / "labels" / "3.tif", np.zeros((1, 64, 64), np.uint8), **place)
+    assert len(sources(tiles_config).train) == 6
+
+
+def test_two_images_of_one_stem_are_refused_unless_a_pattern_picks_one(
+    tiles: Path, tiles_config: Build
+) -> None:
+    (tiles / "images" / "3.tiff").write_bytes((tiles / "images" / "3.tif").read_bytes())
+    with pytest.raises(SceneError, match=r"images/3\.tif and .*images/3\.tiff would be one tile"):
+        sources(tiles_config)
+    assert len(sources(tiles_config, data=with_data(tiles, pattern="*.tif")).train) == 6
+
+
+def test_two_labels_of_one_stem_are_refused(tiles: Path, tiles_config: Build) -> None:
+    (tiles / "labels" / "3.tiff").write_bytes((tiles / "labels" / "3.tif").read_bytes())
+    with pytest.raises(LabelError, match=r"labels/3\.tif and .*labels/3\.tiff are both the label"):
+        sources(tiles_config)
+
+
+def test_tile_of_two_parts_is_refused(tiles: Path, tiles_config: Build) -> None:
+    folders = {"val_images": tiles / "images", "val_labels": tiles / "labels"}
+    with pytest.raises(ConfigError, match=r"images/0\.tif is of the parts 'train' and 'val'"):
+        sources(tiles_config, data=with_data(tiles, **folders))
+    named = with_data(tiles, **folders, train_tiles=["1", "2"], val_tiles=["3"])
+    assert len(sources(tiles_config, data=named).train) == 2
 
 
 def test_image_without_label_is_refused(tiles: Path, tiles_config: Build) -> None:
@@ -84,7 +129,8 @@ def test_labels_nodata_is_ignored(tiles: Path, tiles_config: Build) -> None:
     for index in range(8):
         mask = np.full((1, 64, 64), 200, np.uint8)
         mask[0, :5], mask[0, 5:10] = 1, 0
-        write_raster(tiles / "labels" / f"{index}.tif", mask, nodata=200)
+        left = 500_000 + 640 * index
+        write_raster(tiles / "labels" / f"{index}.tif", mask, left=left, nodata=200)
     assert (sources(tiles_config).train.draw(0).mask == 255).sum() == 54 * 64
 
 
@@ -122,7 +168,8 @@ def test_tile_for_both_parts_is_refused(tiles: Path, tiles_config: Build) -> Non
 def test_values_of_labels_become_class_ids(tiles: Path, tiles_config: Build) -> None:
     plain = sources(tiles_config).val.draw(0).mask
     for path in (tiles / "labels").iterdir():
-        write_raster(path, np.choose(read_label(path), [7, 255]).astype(np.uint8)[None])
+        left = 500_000 + 640 * int(path.stem)
+        write_raster(path, np.choose(read_label(path), [7, 255]).astype(np.uint8)[None], left=left)
     mapped = sources(tiles_config, data=with_data(tiles, label_values={7: 0, 255: 1}))
     assert (mapped.val.draw(0).mask == plain).all()
     with pytest.raises(LabelError, match="value 255, which label_values does not map"):
