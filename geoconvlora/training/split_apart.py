@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from itertools import permutations, product
 from pathlib import Path
@@ -38,13 +39,13 @@ def check_tiles(record: SplitRecord) -> None:
 
 
 def check_ground(records: Sequence[SplitRecord]) -> None:
-    """Refuse ground that is of one part in a source's scene and of another in another source's.
+    """Warn of ground that is of one part in a source's scene and of another in another source's.
 
     Args:
         records: Of the sources; scenes within one are split together.
 
-    Raises:
-        ConfigError: There are such scenes.
+    Warns:
+        UserWarning: There are such scenes.
     """
     sources = [
         [(scene, {part: scene.split.outlines(part) for part in PARTS}) for scene in record.scenes]
@@ -53,10 +54,12 @@ def check_ground(records: Sequence[SplitRecord]) -> None:
     for some, others in permutations(sources, 2):
         for (one, ground), (other, kept) in product(some, others):
             if _is_shared(_on_grid(one, ground, other), kept):
-                raise ConfigError(
+                warnings.warn(
                     f"{one.labelled.source.name} and {other.labelled.source.name} show common "
                     "ground, of which one trains or validates with what the other keeps: name both "
-                    "in one source, whose scenes are split together"
+                    "in one source, whose scenes are split together",
+                    UserWarning,
+                    stacklevel=2,
                 )
 
 

@@ -367,7 +367,7 @@ def test_sources_of_a_mix_whose_scenes_share_ground_must_not_split_it_apart(scen
         ]
         return config(scene, data={"kind": "mix", "sources": sources})
 
-    with pytest.raises(ConfigError, match=r"scene\.tif and .*part\.tif show common ground"):
+    with pytest.warns(UserWarning, match=r"scene\.tif and .*part\.tif show common ground"):
         open_sources(mixed("scene.tif", "part.tif"))
     # One split of one scene is of one piece.
     assert open_sources(mixed("scene.tif", "scene.tif")).split.scenes
