@@ -61,6 +61,7 @@ def check_ground(records: Sequence[SplitRecord]) -> None:
                     UserWarning,
                     stacklevel=2,
                 )
+                return
 
 
 def _on_grid(scene: PartedScene, ground: Ground, other: PartedScene) -> Ground:
