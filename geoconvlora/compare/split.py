@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from geoconvlora.compare.config import CompareConfig
 from geoconvlora.compare.inputs import TileSplit
 from geoconvlora.errors import ConfigError, LabelError
+from geoconvlora.training.split_apart import tile_of_two
 from geoconvlora.training.tile_pool import tile_images
 
 
@@ -33,7 +33,14 @@ def split_tiles(config: CompareConfig) -> TileSplit:
         val = tile_images(data, data.val_images, data.val_labels)
     else:
         val, left = _take(left, split.fraction, "validation")
-    _check_apart({"training": left, "validation": val, "testing": test})
+    twice = tile_of_two({"training": left, "validation": val, "testing": test})
+    if twice is not None:
+        # Scores would be of what was trained on.
+        tile, first, part = twice
+        raise ConfigError(
+            f"{tile} is for {first} and for {part}: give folders that share no tile, or fractions "
+            "of one folder"
+        )
     train, val_stems, test_stems = (tuple(path.stem for path in part) for part in (left, val, test))
     return TileSplit(train=train, val=tuple(sorted(val_stems)), test=tuple(sorted(test_stems)))
 
@@ -43,16 +50,3 @@ def _take(tiles: list[Path], fraction: float, part: str) -> tuple[list[Path], li
     if count >= len(tiles):
         raise LabelError(f"{len(tiles)} tiles are too few to part some for {part} from the rest")
     return tiles[:count], tiles[count:]
-
-
-def _check_apart(parts: Mapping[str, Sequence[Path]]) -> None:
-    """Refuse a tile of two parts: scores would be of what was trained on."""
-    uses: dict[Path, str] = {}
-    for part, tiles in parts.items():
-        for tile in tiles:
-            first = uses.setdefault(tile.resolve(), part)
-            if first != part:
-                raise ConfigError(
-                    f"{tile} is for {first} and for {part}: give folders that share no tile, or "
-                    "fractions of one folder"
-                )

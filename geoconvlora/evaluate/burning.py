@@ -13,6 +13,7 @@ from rasterio.features import rasterize
 from geoconvlora.evaluate.extents import Extent
 from geoconvlora.evaluate.polygons import Geometries, PolygonLayer
 from geoconvlora.evaluate.rasters import Ids, Mask
+from geoconvlora.scenes.ground import full_turn
 
 BACKGROUND = 0
 """Class of ground that no polygon covers."""
@@ -78,7 +79,7 @@ def all_around(polygons: Geometries, geobox: GeoBox) -> Geometries:
     crs = grid_crs(geobox)
     if not crs.is_geographic or not len(polygons):
         return polygons
-    turn = 2 * np.pi / float(crs.axis_info[0].unit_conversion_factor)
+    turn = full_turn(crs)
     box = geobox.boundingbox
     parts, polygon = shapely.get_parts(polygons, return_index=True)
     reach = shapely.bounds(parts)[:, ::2]

@@ -12,7 +12,9 @@ import numpy as np
 import pyogrio
 import pyproj
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
 from pyogrio.errors import DataLayerError, DataSourceError
 from pyproj.aoi import AreaOfUse
 
@@ -24,11 +26,10 @@ from geoconvlora.evaluate.polygons import (
     layer_of,
     read_layer,
 )
-from geoconvlora.scenes.ground import in_degrees
+from geoconvlora.scenes.area_clipping import near
 from geoconvlora.scenes.opening import georeference, open_dataset
 
 _SPLIT_LAYER = "split"
-_AROUND_DEGREES = 10.0
 
 
 @dataclass(frozen=True)
@@ -89,24 +90,13 @@ class Extent:
 
 def _placeable(area: shapely.Geometry, crs: pyproj.CRS, wanted: pyproj.CRS) -> shapely.Geometry:
     """What of an extent lies around where another CRS is used: beyond, a projection may fold."""
-    use, degrees = wanted.area_of_use or _registered(wanted), in_degrees(crs)
-    if use is None or degrees is None:
+    use = wanted.area_of_use or _registered(wanted)
+    if use is None:
         return area
-    west, east = use.west - _AROUND_DEGREES, use.east + _AROUND_DEGREES
-    east += 360 if east < west else 0
-    if east - west >= 360:
-        return area
-    south, north = max(use.south - _AROUND_DEGREES, -89), min(use.north + _AROUND_DEGREES, 89)
-    boxes = [
-        shapely.box(max(west + turn, -180), south, min(east + turn, 180), north)
-        for turn in (-360, 0, 360)
-        if west + turn < 180 and east + turn > -180
-    ]
-    fine = shapely.segmentize(np.array(boxes, object), 1.0)
-    frame = shapely.union_all(PolygonLayer("", fine, degrees).to_crs(crs).polygons)
-    if shapely.is_empty(frame) or shapely.contains(frame, area):
-        return area
-    return shapely.intersection(area, frame)
+    width = use.east - use.west + (360 if use.east < use.west else 0)
+    corner = Affine(width, 0, use.west, 0, use.south - use.north, use.north)
+    (kept,) = near(np.array([area], object), crs, GeoBox((1, 1), corner, "EPSG:4326"))
+    return kept
 
 
 def _registered(crs: pyproj.CRS) -> AreaOfUse | None:

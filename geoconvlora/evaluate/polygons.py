@@ -18,7 +18,7 @@ from pyproj.exceptions import ProjError
 
 from geoconvlora.errors import LabelError
 from geoconvlora.naming import PARQUET_SUFFIXES
-from geoconvlora.scenes.ground import in_degrees
+from geoconvlora.scenes.ground import full_turn, in_degrees
 
 Geometries = NDArray[np.object_]
 
@@ -206,7 +206,7 @@ def _unwound(polygons: Geometries, crs: pyproj.CRS) -> Geometries:
     """Polygons across the 180th meridian, which degrees tear apart, made whole beyond it."""
     if not crs.is_geographic:
         return polygons
-    turn = 2 * np.pi / float(crs.axis_info[0].unit_conversion_factor)
+    turn = full_turn(crs)
     parts, polygon = shapely.get_parts(polygons, return_index=True)
     left, right = shapely.bounds(parts)[:, ::2].T
     torn = right - left > turn / 2
@@ -217,9 +217,10 @@ def _unwound(polygons: Geometries, crs: pyproj.CRS) -> Geometries:
     )
     left, right = shapely.bounds(whole)[:, ::2].T
     parts[torn] = np.where(right - left < turn / 2, whole, parts[torn])
-    return np.array(
-        [shapely.multipolygons(parts[polygon == number]) for number in range(len(polygons))], object
-    )
+    mended: Geometries = polygons.copy()
+    for number in np.unique(polygon[torn]):
+        mended[number] = shapely.multipolygons(parts[polygon == number])
+    return mended
 
 
 def crs_name(crs: pyproj.CRS) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
@@ -18,6 +15,7 @@ from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.opening import RASTER_FAULTS, open_dataset, reason
 from geoconvlora.scenes.pixels import StoredPixels
 from geoconvlora.scenes.remote import remote_options
+from geoconvlora.scenes.scene import read_bands, stacked
 from geoconvlora.scenes.validity import Validity
 
 
@@ -79,20 +77,16 @@ def _read(
     kind = np.dtype(scene.dtype)
     # Averages of whole numbers are none.
     averaged = resampling == Resampling.average and kind.kind in "iu"
-    mixed = len({dataset.dtypes[band - 1] for band in bands}) > 1
-    read = partial(
-        dataset.read,
+    stored = read_bands(
+        dataset,
+        bands,
         window=window,
+        shape=shape,
         resampling=resampling,
-        out_dtype="float32" if averaged or mixed or kind.itemsize > 2 else None,
+        out_dtype="float32" if averaged or kind.itemsize > 2 else None,
     )
-    # Bands of different types are not read together.
-    values: NDArray[Any] = (
-        np.stack([read(band, out_shape=shape) for band in bands])
-        if mixed
-        else read(bands, out_shape=(len(bands), *shape))
-    )
-    valid = rule.of_values(values)
+    valid = rule.of_values(stored)
+    values = stacked(stored)
     if values.dtype.kind == "f":
         valid &= np.isfinite(values).all(axis=0)
     if rule.masked:

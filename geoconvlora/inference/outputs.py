@@ -12,6 +12,7 @@ from geoconvlora.inference.spool import is_unfinished
 from geoconvlora.naming import check_name_length
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.opening import open_dataset
+from geoconvlora.scenes.remote import is_remote
 from geoconvlora.scenes.scene import Scene
 
 RASTER_SUFFIXES = (".tif", ".tiff")
@@ -105,6 +106,8 @@ def spare_sources(plan: OutputPlan, scenes: Iterable[Scene]) -> None:
     """
     written = {path.resolve(): path for path in plan.files}
     for scene in scenes:
+        if is_remote(scene.path):
+            continue
         with raster_environment(), open_dataset(scene.path) as dataset:
             read = [Path(name).resolve() for name in dataset.files]
         for file in read:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -136,18 +136,20 @@ def distinct_names(paths: Sequence[str]) -> list[str]:
     depth = 0
     while len(set(names)) < len(names) and depth < max(map(len, folders)):
         depth += 1
-        alike = {name for name in names if names.count(name) > 1}
+        count = Counter(names)
         names = [
-            "/".join((*folder[-depth:], short_name(path))) if name in alike else name
+            "/".join((*folder[-depth:], short_name(path))) if count[name] > 1 else name
             for name, folder, path in zip(names, folders, paths, strict=True)
         ]
-    alike = {name for name in names if names.count(name) > 1}
+    count = Counter(names)
     names = [
-        name + Path(path.partition("#")[0]).suffix if name in alike else name
+        name + Path(path.partition("#")[0]).suffix if count[name] > 1 else name
         for name, path in zip(names, paths, strict=True)
     ]
     # One folder, one stem, one suffix: items of one name in two collections.
-    return [
-        f"{name}_{names[:number].count(name) + 1}" if names.count(name) > 1 else name
-        for number, name in enumerate(names)
-    ]
+    count, met = Counter(names), Counter[str]()
+    for number, name in enumerate(names):
+        if count[name] > 1:
+            met[name] += 1
+            names[number] = f"{name}_{met[name]}"
+    return names

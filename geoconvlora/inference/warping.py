@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +19,7 @@ from geoconvlora.inference.target import SAME_PIXEL, Target, moved, pixels_of
 from geoconvlora.scenes import Pixels, PredictionGrid, Window
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.grid import coarser, nearest_integer
+from geoconvlora.scenes.ground import full_turn
 
 ResamplingName = Literal["bilinear", "nearest"]
 
@@ -61,6 +61,7 @@ class WarpedMap:
         self._geobox = PredictionGrid.zoomed(source.geobox, zoom_out=self._factor).geobox
         self._fade_px = fade_px * ratio / self._factor
         self._shift = _shift(self._geobox, target)
+        self._turn_px = _turn_px(self._geobox)
         self.footprint = self._footprint()
 
     def pixels(self, window: Window) -> Pixels | None:
@@ -141,7 +142,11 @@ class WarpedMap:
         rows, columns = pixels_of(
             window, _POINTS, target.affine, target.crs, self._geobox.affine, crs
         )
-        return _around(rows, _unwound(columns, self._geobox)).clipped(height, width)
+        if self._turn_px is not None:
+            # The grid may go past the 180th meridian, where the places that it is asked for jump.
+            off = np.where(np.isfinite(columns), columns - width / 2, 0)
+            columns = columns - self._turn_px * np.round(off / self._turn_px)
+        return _around(rows, columns).clipped(height, width)
 
     def _footprint(self) -> Window:
         """Where the map may lie: all of the target if parts of it have no place there."""
@@ -180,20 +185,12 @@ class WarpedMap:
         return found
 
 
-def _unwound(columns: NDArray[np.float64], geobox: GeoBox) -> NDArray[np.float64]:
-    """Columns on a grid in degrees that may go past the 180th meridian: a turn is none."""
+def _turn_px(geobox: GeoBox) -> float | None:
+    """Columns around the Earth of a grid in degrees; None of others."""
     crs, affine = geobox.crs, geobox.affine
     if crs is None or not crs.geographic or affine.b or affine.d:
-        return columns
-    turn = _turn(crs.to_wkt()) / abs(affine.a)
-    off = np.where(np.isfinite(columns), columns - geobox.shape[1] / 2, 0)
-    return np.asarray(columns - turn * np.round(off / turn))
-
-
-@cache
-def _turn(wkt: str) -> float:
-    """A full turn in the unit of a geographic CRS."""
-    return 2 * math.pi / float(pyproj.CRS(wkt).axis_info[0].unit_conversion_factor)
+        return None
+    return full_turn(pyproj.CRS(crs.to_wkt())) / abs(float(affine.a))
 
 
 def _crs(geobox: GeoBox) -> RasterCRS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,8 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
 from shapely.geometry.base import BaseGeometry
+
+from geoconvlora.scenes.ground import full_turn
 
 #: Parts into which a side is cut before it is bent into another CRS.
 SIDE_PARTS = 32
@@ -46,7 +47,7 @@ def near(polygons: NDArray[Any], crs: CRS, place: GeoBox) -> NDArray[Any]:
     turn = 0.0
     if crs.is_geographic:
         # Across the antimeridian longitudes jump; here they go on, and polygons may have either.
-        turn = math.tau / crs.axis_info[0].unit_conversion_factor
+        turn = full_turn(crs)
         x = x[0] + (x - x[0] + turn / 2) % turn - turn / 2
     side = max(np.ptp(x), np.ptp(y))
     margin = _MARGIN * side

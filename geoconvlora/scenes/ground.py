@@ -124,6 +124,16 @@ def in_degrees(crs: CRS) -> CRS | None:
     return GeographicCRS(name=geodetic.name, datum=geodetic.datum)
 
 
+def full_turn(crs: CRS) -> float:
+    """360 degrees in the unit of a geographic CRS.
+
+    Example:
+        >>> full_turn(CRS(4326)), full_turn(CRS(4807))
+        (360.0, 400.0)
+    """
+    return float(round(math.tau / crs.axis_info[0].unit_conversion_factor, 9))
+
+
 @cache
 def _geodetic(crs: CRS) -> tuple[Transformer, Geod]:
     geodetic = in_degrees(crs)

@@ -181,7 +181,7 @@ class Scene:
                 self._dataset = open_dataset(self.path)
             dataset = self._dataset
             try:
-                stored = _read_bands(dataset, self.bands, window)
+                stored = read_bands(dataset, self.bands, window=window)
                 valid = self._validity.read(dataset, self.bands, window, stored)
             except RASTER_FAULTS as fault:
                 why = "it is truncated or damaged"
@@ -192,8 +192,7 @@ class Scene:
                     f"{inside.row + inside.height - 1}, columns {inside.column} to "
                     f"{inside.column + inside.width - 1}: {why} ({reason(fault)})"
                 ) from fault
-        # np.stack takes the type that holds the values of all.
-        return (np.stack(stored) if isinstance(stored, list) else stored), valid
+        return stacked(stored), valid
 
 
 def open_scene(
@@ -239,14 +238,31 @@ def open_scene(
         raise
 
 
-def _read_bands(
-    dataset: DatasetReader, bands: Sequence[int], window: RasterioWindow
+def read_bands(
+    dataset: DatasetReader,
+    bands: Sequence[int],
+    *,
+    shape: tuple[int, ...] | None = None,
+    **options: Any,
 ) -> NDArray[Any] | list[NDArray[Any]]:
-    """Return ``(C, h, w)`` values, or a list of ``(h, w)`` where bands differ in type."""
+    """Return ``(C, h, w)`` values, or a list of ``(h, w)`` where bands differ in type.
+
+    Args:
+        dataset: An open raster.
+        bands: From 1.
+        shape: Of a band; None: as many pixels as the raster has there.
+        **options: Of rasterio's ``read``, which does not take bands of different types at once.
+    """
     if len({dataset.dtypes[band - 1] for band in bands}) == 1:
-        values: NDArray[Any] = dataset.read(list(bands), window=window)
+        whole = None if shape is None else (len(bands), *shape)
+        values: NDArray[Any] = dataset.read(list(bands), out_shape=whole, **options)
         return values
-    return [dataset.read(band, window=window) for band in bands]
+    return [dataset.read(band, out_shape=shape, **options) for band in bands]
+
+
+def stacked(bands: NDArray[Any] | list[NDArray[Any]]) -> NDArray[Any]:
+    """Bands as ``(C, h, w)``, in the type that holds the values of all."""
+    return np.stack(bands) if isinstance(bands, list) else bands
 
 
 def band_labels(dataset: DatasetReader) -> tuple[BandLabel, ...]:

@@ -44,8 +44,11 @@ def open_sources(config: TrainConfig) -> Sources:
         SceneError: An image cannot be read, or its statistics are not numbers.
         BandError: An image's bands do not fit the configuration's.
         LabelError: Labels cannot be used, or a part lacks what it needs.
-        ConfigError: The split names a scene that is not there, resolutions differ, or a tile or
-            ground is of two parts.
+        ConfigError: The split names a scene that is not there, resolutions differ, or a tile is of
+            two parts.
+
+    Warns:
+        UserWarning: Sources of a mix show common ground, which they put into different parts.
     """
     train, val, test, split = _parts(config, config.data)
     check_tiles(split)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import permutations, product
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import shapely
@@ -14,8 +15,10 @@ from geoconvlora.errors import ConfigError
 from geoconvlora.training.burn import to_ground, to_pixels
 from geoconvlora.training.labelled_scene import PartedScene
 from geoconvlora.training.reproject import crs_of, reproject
-from geoconvlora.training.split import KEEPS_FROM, PARTS, Ground, Part
+from geoconvlora.training.split import KEEPS_FROM, PARTS, Ground
 from geoconvlora.training.split_record import SplitRecord
+
+_Name = TypeVar("_Name", bound=str)
 
 _MOST_COMMON_PX = 2.0
 """Width of ground that two parts may share: an outline on two grids is not quite one line."""
@@ -27,15 +30,24 @@ def check_tiles(record: SplitRecord) -> None:
     Raises:
         ConfigError: There is one.
     """
-    parts: dict[Path, Part] = {}
-    for part in PARTS:
-        for tile in record.tiles[part]:
-            first = parts.setdefault(tile.resolve(), part)
+    twice = tile_of_two({part: record.tiles[part] for part in PARTS})
+    if twice is not None:
+        tile, first, part = twice
+        raise ConfigError(
+            f"{tile} is of the parts {first!r} and {part!r}: give each part tiles of its "
+            "own, or leave out val_images and val_labels"
+        )
+
+
+def tile_of_two(parts: Mapping[_Name, Iterable[Path]]) -> tuple[Path, _Name, _Name] | None:
+    """A tile that is of two parts, and these; None without one."""
+    found: dict[Path, _Name] = {}
+    for part, tiles in parts.items():
+        for tile in tiles:
+            first = found.setdefault(tile.resolve(), part)
             if first != part:
-                raise ConfigError(
-                    f"{tile} is of the parts {first!r} and {part!r}: give each part tiles of its "
-                    "own, or leave out val_images and val_labels"
-                )
+                return tile, first, part
+    return None
 
 
 def check_ground(records: Sequence[SplitRecord]) -> None:

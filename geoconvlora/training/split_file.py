@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,24 +71,23 @@ def check_split(record: SplitRecord, config: TrainConfig, folder: Path) -> None:
         return
     try:
         before = json.loads(file.read_text(encoding="utf-8"))
-        changes = _changes(before, _numbers(record, config))
+        change = next(_changes(before, _numbers(record, config)), None)
     except (ValueError, LookupError, TypeError, AttributeError):
         raise ConfigError(f"{file} is damaged: start anew with --overwrite") from None
-    if changes:
+    if change is not None:
         raise ConfigError(
-            f"the data changed since the run in {folder} began: {changes[0]}; put it back as it "
+            f"the data changed since the run in {folder} began: {change}; put it back as it "
             "was, or start anew with --overwrite"
         )
 
 
-def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def _changes(before: dict[str, Any], now: dict[str, Any]) -> Iterator[str]:
     """What differs, in words; areas are not looked at, whose last digits depend on the machine."""
-    changes = []
     for part in PARTS:
         old, new = (set(numbers["tiles"][part]) for numbers in (before, now))
         if odd := sorted(old ^ new):
             moved = "was" if odd[0] in old else "was not"
-            changes.append(
+            yield (
                 f"{len(old)} tiles were of the part {part!r}, now {len(new)} are, and "
                 f"{odd[0]} {moved} among them"
             )
@@ -97,18 +96,17 @@ def _changes(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
         for numbers in (before, now)
     )
     if len(old_scenes) != len(new_scenes):
-        changes.append(f"{len(old_scenes)} scenes were split, now {len(new_scenes)} are")
+        yield f"{len(old_scenes)} scenes were split, now {len(new_scenes)} are"
     for old_scene, new_scene in zip(old_scenes, new_scenes, strict=False):
         if old_scene != new_scene:
-            changes.append(f"the scene {new_scene[0]} is split into other blocks")
+            yield f"the scene {new_scene[0]} is split into other blocks"
     for part, counts in now["class_pixels"].items():
         for name, count in counts.items():
             if before["class_pixels"][part][name] != count:
-                changes.append(
+                yield (
                     f"the part {part!r} had {before['class_pixels'][part][name]} pixels of "
                     f"{name}, and has {count}"
                 )
-    return changes
 
 
 def split_frame(record: SplitRecord) -> gpd.GeoDataFrame:

@@ -20,7 +20,7 @@ from geoconvlora.errors import LabelError, SceneError
 from geoconvlora.scenes import Window
 from geoconvlora.scenes.bands import choose_bands
 from geoconvlora.scenes.opening import georeference
-from geoconvlora.scenes.scene import band_labels
+from geoconvlora.scenes.scene import band_labels, read_bands, stacked
 from geoconvlora.training.burn import to_ground, to_pixels
 from geoconvlora.training.data_config import IGNORE, TilesConfig
 from geoconvlora.training.reproject import crs_of
@@ -58,7 +58,7 @@ class TilePair:
         part = inside if scaling.kind == "linear" else self.whole
         with _open(self.image) as image:
             place = part.slices_within(self.whole)
-            values = image.read(list(self.bands), window=place).astype(np.float32)
+            values = stacked(read_bands(image, self.bands, window=place)).astype(np.float32)
             valid = (image.read_masks(list(self.bands), window=place) > 0).all(axis=0)
         valid &= np.isfinite(values).all(axis=0)
         scaled = np.where(valid, _scaled(values, valid, scaling), np.float32(0))

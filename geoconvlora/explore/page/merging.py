@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from geoconvlora.scenes.scene import read_bands, stacked
 from geoconvlora.scenes.validity import Validity
 
 Mask = NDArray[np.bool_]
@@ -50,10 +51,9 @@ def read_merged(
         first, last = top * factor, min(dataset.height, bottom * factor)
         window = Window(0, first, dataset.width, last - first)
         shape = -(-(last - first) // finer), -(-dataset.width // finer)
-        # One by one, as types may differ.
-        stored = [dataset.read(band, window=window, out_shape=shape) for band in bands]
+        stored = read_bands(dataset, bands, window=window, shape=shape)
         held = validity.of_values(stored)
-        values = np.stack(stored)
+        values = stacked(stored)
         if validity.masked:
             masks = dataset.read_masks(list(bands), window=window, out_shape=(len(bands), *shape))
             held &= (masks > 0).all(axis=0)

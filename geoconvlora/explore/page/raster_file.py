@@ -26,6 +26,7 @@ from geoconvlora.explore.page.merging import Mask, read_merged
 from geoconvlora.scenes.class_names import CLASSES_TAG
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.opening import RASTER_FAULTS, georeference, open_dataset, reason
+from geoconvlora.scenes.scene import read_bands
 
 _LOOK_PX = 512
 _MOST_CLASSES = 64
@@ -219,8 +220,7 @@ def _adds_up(opened: RasterFile, bands: Sequence[int]) -> bool:
 def _excerpt(dataset: DatasetReader, bands: Sequence[int], side: int, bounds: Bounds) -> Excerpt:
     """Every n-th pixel."""
     shape = _fitted(dataset.height, dataset.width, side)
-    # One by one, as types may differ.
-    stored = np.ma.stack([dataset.read(band, out_shape=shape, masked=True) for band in bands])
+    stored = np.ma.stack(list(read_bands(dataset, bands, shape=shape, masked=True)))
     values: NDArray[Any] = stored.data
     valid: Mask = np.logical_and.reduce(~np.ma.getmaskarray(stored), axis=0)
     if values.dtype.kind == "f":
