@@ -40,7 +40,12 @@ def as_markdown(card: ModelCard, size_bytes: int) -> str:
         + f"takes {resolution.min_gsd_m:g} to {resolution.max_gsd_m:g} m"
         + (f", enlarged {resolution.max_zoom_in} times at most" if resolution.max_zoom_in else ""),
         "tile": f"{card.tile_size} x {card.tile_size} pixels"
-        + "".join(f", and reduced {n} times" for n in card.reductions[1:]),
+        + "".join(f", and reduced {n} times" for n in card.reductions[1:])
+        + {
+            "none": "",
+            "flips": ", the mean of four mirrored views",
+            "d4": ", the mean of eight views",
+        }[card.views],
         "maps in": {"bf16": "bfloat16 where hardware has units for it", "32": "32 bits"}[
             card.precision
         ],

@@ -127,9 +127,11 @@ def predict(
     tta: Annotated[
         str,
         typer.Option(
-            "--tta", help="Average over mirrored views: none, flips (4 views) or d4 (8 views)."
+            "--tta",
+            help="Average over mirrored views: none, flips (4 views), d4 (8), or auto, as the "
+            "model says.",
         ),
-    ] = "none",
+    ] = "auto",
     workers: Annotated[
         int, typer.Option("--workers", min=1, help="Processes that map at the same time.")
     ] = 1,

@@ -18,7 +18,14 @@ from geoconvlora.errors import ConfigError
 from geoconvlora.inference.blending import Blend
 from geoconvlora.inference.rasters import NODATA_CLASS, most_probable
 from geoconvlora.inference.rows import on_scene_grid
-from geoconvlora.inference.task import Augmentation, MapTask, Precision, Scales, precision_of
+from geoconvlora.inference.task import (
+    Augmentation,
+    MapTask,
+    Precision,
+    Scales,
+    precision_of,
+    views_of,
+)
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import Normaliser, PredictionGrid, Window, fit_normaliser
 from geoconvlora.scenes.array_scene import ArrayScene
@@ -45,7 +52,7 @@ def predict_array(
     overlap: int | None = None,
     batch_size: int = 4,
     blend: Blend = "cosine",
-    tta: Augmentation = "none",
+    tta: Augmentation = "auto",
     device: str = "auto",
     precision: Precision = "auto",
 ) -> xarray.Dataset:
@@ -90,7 +97,7 @@ def predict_array(
     if batch_size < 1:
         raise ConfigError(f"batch size {batch_size} is less than 1")
     card = checked_card(model, base)
-    computed = precision_of(card, precision)
+    computed, views = precision_of(card, precision), views_of(card, tta)
     scene = ArrayScene(
         array,
         wanted=[band.name for band in card.bands],
@@ -113,7 +120,7 @@ def predict_array(
             precision=computed,
             batch_size=batch_size,
             blend=blend,
-            tta=tta,
+            tta=views,
             part=band,
         )
         return _mapped(task, loaded, device)

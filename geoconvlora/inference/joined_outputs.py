@@ -16,6 +16,7 @@ from geoconvlora.inference.rasters import ClassRaster, FractionType, MapRaster, 
 from geoconvlora.inference.rows import MapRows
 from geoconvlora.inference.target import Target
 from geoconvlora.inference.zooming import averaged, repeated
+from geoconvlora.scenes.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ def write_joined(
     target: Target,
     legend: Legend,
     layers: PolygonLayers,
+    origin: Origin,
     *,
     zoom_in: int = 1,
     zoom_out: int = 1,
@@ -49,6 +51,7 @@ def write_joined(
         target: The rasters' grid.
         legend: What the maps' values mean.
         layers: Polygons, on the zoomed grid.
+        origin: Where the maps come from.
         zoom_in: How many times finer than the target the joined maps are.
         zoom_out: How many times coarser.
         probs_dtype: How probabilities are stored.
@@ -60,7 +63,7 @@ def write_joined(
     """
     valid = 0
     with ExitStack() as stack:
-        rasters = _open_rasters(stack, plan, target, legend, probs_dtype)
+        rasters = _open_rasters(stack, plan, target, legend, origin, probs_dtype)
         stack.enter_context(layers)
         stack.enter_context(joined)
         bands = _outlined(joined.rows(), layers)
@@ -91,10 +94,11 @@ def _open_rasters(
     plan: OutputPlan,
     target: Target,
     legend: Legend,
+    origin: Origin,
     probs_dtype: FractionType,
 ) -> list[MapRaster]:
     rasters: list[MapRaster] = [
-        stack.enter_context(ClassRaster(path, target.geobox, legend.classes, model=legend.name))
+        stack.enter_context(ClassRaster(path, target.geobox, legend.classes, origin=origin))
         for path in plan.classes
     ]
     if plan.probabilities is not None:
@@ -102,7 +106,7 @@ def _open_rasters(
             plan.probabilities,
             target.geobox,
             legend.classes,
-            model=legend.name,
+            origin=origin,
             dtype=probs_dtype,
             rule=legend.instances,
         )

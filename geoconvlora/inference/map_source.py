@@ -17,9 +17,10 @@ from pydantic import TypeAdapter, ValidationError
 from geoconvlora.errors import SceneError
 from geoconvlora.inference.rasters import INSTANCES_TAG
 from geoconvlora.scenes import Pixels, Scene, Window, open_scene
-from geoconvlora.scenes.class_names import CLASSES_TAG, MODEL_TAG
+from geoconvlora.scenes.class_names import CLASSES_TAG
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.opening import open_dataset
+from geoconvlora.scenes.origin import Origin
 from geoconvlora.scenes.sampling import row_windows
 from geoconvlora.weights.card import ClassInfo, InstanceRule
 
@@ -38,6 +39,7 @@ class MapSource:
         kind: Whether it holds a band a class, or one band of class numbers.
         classes: Its classes in the order of its layers.
         model: The model that made it; empty where it is not known.
+        model_sha256: Of that model's file, likewise.
         rule: How its classes become objects; None: they do not.
         scale: ``(K, 1, 1)`` from stored values to probabilities, by multiplication.
         offset: ``(K, 1, 1)``, added to that.
@@ -48,6 +50,7 @@ class MapSource:
     kind: MapKind
     classes: tuple[ClassInfo, ...]
     model: str
+    model_sha256: str
     rule: InstanceRule | None
     scale: NDArray[np.float32]
     offset: NDArray[np.float32]
@@ -117,13 +120,15 @@ def open_map(path: str | Path) -> MapSource:
         kind = _kind(scene, scaled=bool((scale != 1).any()))
         classes = _classes(scene, tags.get(CLASSES_TAG), kind)
         rule = _rule(scene, tags.get(INSTANCES_TAG))
+        origin = Origin.of_tags(scene.name, scene.date, tags)
     finally:
         scene.close()
     return MapSource(
         scene=scene,
         kind=kind,
         classes=classes,
-        model=tags.get(MODEL_TAG, ""),
+        model=origin.model,
+        model_sha256=origin.model_sha256,
         rule=rule,
         scale=scale,
         offset=offset,

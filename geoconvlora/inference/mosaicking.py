@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -25,6 +25,7 @@ from geoconvlora.scenes import PredictionGrid
 from geoconvlora.scenes.date import joint_date
 from geoconvlora.scenes.ground import ground_sampling_distance
 from geoconvlora.scenes.inputs import raster_names
+from geoconvlora.scenes.origin import Origin
 from geoconvlora.vector import PolygonOptions
 from geoconvlora.weights.card import ClassInfo, InstanceRule
 
@@ -63,7 +64,6 @@ class MosaicResult(BaseModel):
 class MosaicLegend:
     """What the values of a mosaic mean."""
 
-    name: str
     classes: tuple[ClassInfo, ...]
     instances: InstanceRule | None
 
@@ -139,13 +139,18 @@ def mosaic(
     joined = JoinedMaps(sources, target, merge=merge, resampling=resampling, fade_px=fade_px)
     grid = PredictionGrid.zoomed(target.geobox)
     dates = {name: each.scene.date for name, each in zip(joined.names, sources, strict=True)}
+    origin = Origin(
+        ",".join(sorted(joined.names)),
+        joint_date(dates.values()),
+        _all_of(source.model for source in sources),
+        _all_of(source.model_sha256 for source in sources),
+    )
     layers = PolygonLayers(
         plan.polygons,
         grid,
         legend,
         polygons or PolygonOptions(),
-        scene=",".join(sorted(joined.names)),
-        date=joint_date(dates.values()),
+        origin=origin,
         dates=dates,
         first_row=target.window.row,
         scenes_of=joined.provenance.scenes_of,
@@ -164,7 +169,7 @@ def mosaic(
     )
     if dry_run:
         return result
-    written = write_joined(joined, plan, target, legend, layers, progress=progress)
+    written = write_joined(joined, plan, target, legend, layers, origin, progress=progress)
     if written.valid_fraction == 0:
         warnings.warn(
             "the maps have no valid pixel there: the outputs hold nothing",
@@ -210,8 +215,12 @@ def _check(paths: Sequence[str], merge: str, resampling: str | None, fade_px: fl
 def _legend(sources: Sequence[MapSource]) -> MosaicLegend:
     """Names and colours of all; of maps that differ in these, those of the first by path."""
     first = min(sources, key=lambda source: source.path)
-    models = sorted({source.model for source in sources if source.model})
     rules = {source.rule for source in sources}
     kind = first.kind
     rule = rules.pop() if len(rules) == 1 and kind == "probabilities" else None
-    return MosaicLegend(",".join(models), first.classes, rule)
+    return MosaicLegend(first.classes, rule)
+
+
+def _all_of(names: Iterable[str]) -> str:
+    """Each that occurs, once."""
+    return ",".join(sorted(set(names) - {""}))

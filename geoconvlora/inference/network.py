@@ -19,7 +19,8 @@ from geoconvlora.inference.batches import Batch, read_batches
 from geoconvlora.inference.blending import Piece, join, support
 from geoconvlora.inference.scales import probabilities
 from geoconvlora.inference.strips import StripWriter, to_steps
-from geoconvlora.inference.task import Augmentation, MapTask, Precision, Scales
+from geoconvlora.inference.task import MapTask, Precision, Scales
+from geoconvlora.weights.card import Views
 
 #: Batches that wait for the network.
 _BATCHES_AHEAD = 1
@@ -228,7 +229,7 @@ def predict_tiles(
     network: nn.Module,
     tiles: NDArray[np.float32],
     device: torch.device,
-    tta: Augmentation = "none",
+    tta: Views = "none",
     *,
     scales: Scales,
     spread: bool = False,
@@ -264,7 +265,7 @@ def predict_tiles(
 
 _FLIPS = ((), (-1,), (-2,), (-2, -1))
 #: Whether a view is transposed, and along which dimensions it is flipped then.
-_VIEWS: dict[Augmentation, tuple[tuple[bool, tuple[int, ...]], ...]] = {
+_VIEWS: dict[Views, tuple[tuple[bool, tuple[int, ...]], ...]] = {
     "none": ((False, ()),),
     "flips": tuple(product((False,), _FLIPS)),
     "d4": tuple(product((False, True), _FLIPS)),

@@ -16,6 +16,7 @@ from geoconvlora.inference.rows import MapRows
 from geoconvlora.scenes import PredictionGrid, Window
 from geoconvlora.scenes.date import joint_date
 from geoconvlora.scenes.grid import crop
+from geoconvlora.scenes.origin import Origin
 from geoconvlora.weights.card import ClassInfo, InstanceRule
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
 
 class Legend(Protocol):
     """What a map's values mean; a model's card is one."""
-
-    @property
-    def name(self) -> str:
-        """The model."""
 
     @property
     def classes(self) -> tuple[ClassInfo, ...]:
@@ -62,9 +59,7 @@ class PolygonLayers:
         card: Legend,
         options: PolygonOptions,
         *,
-        scene: str,
-        date: str = "",
-        model_sha256: str = "",
+        origin: Origin,
         scenes_of: Callable[[NDArray[np.object_]], NDArray[np.object_]] | None = None,
         dates: Mapping[str, str] | None = None,
         first_row: int = 0,
@@ -76,9 +71,8 @@ class PolygonLayers:
             grid: Where the map's rows are.
             card: What they mean.
             options: What the user asked for.
-            scene: Name of the map, and of every polygon's scene unless ``scenes_of`` tells them.
-            date: When the scene was taken; empty where nobody says.
-            model_sha256: Of the model's file; empty where it is not known.
+            origin: Where the map comes from, and its polygons unless ``scenes_of`` tells their
+                scenes.
             scenes_of: Names the scenes of polygons, ``(n,)``.
             dates: When each of those scenes was taken, as far as that is known.
             first_row: Where the map's first row is on the scene's grid. Polygons are worked on in
@@ -95,10 +89,8 @@ class PolygonLayers:
         if not paths:
             return
         from geoconvlora.vector import MapPolygons
-        from geoconvlora.vector.features import Origin
         from geoconvlora.vector.rows import BLOCK_ROWS
 
-        origin = Origin(scene, date, card.name, model_sha256)
         self._metadata = origin.metadata()
         self._scenes_of, self._dates = scenes_of, dates or {}
         self._colors = (
@@ -115,10 +107,10 @@ class PolygonLayers:
             classes=card.classes,
             rule=card.instances,
             options=options,
-            scene=scene,
-            model=card.name,
-            model_sha256=model_sha256,
-            date=date,
+            scene=origin.scene,
+            model=origin.model,
+            model_sha256=origin.model_sha256,
+            date=origin.date,
         )
 
     def feed(self, rows: MapRows) -> None:

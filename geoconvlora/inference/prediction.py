@@ -19,19 +19,27 @@ from geoconvlora.inference.progress import progress_of
 from geoconvlora.inference.rasters import FractionType
 from geoconvlora.inference.result import PredictionResult
 from geoconvlora.inference.scene_mapper import SceneMapper
-from geoconvlora.inference.settings import settings_of
+from geoconvlora.inference.settings import model_sha256, settings_of
 from geoconvlora.inference.several import Joining, predict_several
 from geoconvlora.inference.sinks import MapSinks
 from geoconvlora.inference.spool import Spool
 from geoconvlora.inference.target_area import AskedArea
-from geoconvlora.inference.task import Augmentation, MapTask, Precision, Scales, precision_of
+from geoconvlora.inference.task import (
+    Augmentation,
+    MapTask,
+    Precision,
+    Scales,
+    precision_of,
+    views_of,
+)
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import PredictionGrid, Window, fit_normaliser, open_scene
 from geoconvlora.scenes.area import read_area
 from geoconvlora.scenes.ground import ground_sampling_distance
 from geoconvlora.scenes.inputs import raster_names
+from geoconvlora.scenes.origin import Origin
 from geoconvlora.vector import PolygonOptions
-from geoconvlora.weights import checked_card, find_model, sha256_of_model
+from geoconvlora.weights import checked_card
 
 if TYPE_CHECKING:
     from geoconvlora.weights import Model
@@ -50,7 +58,7 @@ def predict(
     overlap: int | None = None,
     batch_size: int = 4,
     blend: Blend = "cosine",
-    tta: Augmentation = "none",
+    tta: Augmentation = "auto",
     aoi: str | Path | None = None,
     bounds: Sequence[float] | None = None,
     bounds_crs: str | None = None,
@@ -93,7 +101,8 @@ def predict(
         batch_size: Tiles that the network sees at once; changes results by float rounding only.
         blend: How overlapping tiles are joined: ``cosine``, ``linear`` or ``gaussian`` weights, or
             each pixel from one tile, ``crop`` from the middle one and ``none`` from the last.
-        tta: Test-time augmentation: probabilities averaged over ``flips`` (4 views) or ``d4`` (8).
+        tta: Test-time augmentation: probabilities are of a tile alone (``none``), or averaged over
+            ``flips`` (4 views) or ``d4`` (8); ``auto`` does what the model's card names.
         aoi: A vector file of polygons: only pixels whose centres lie in them are mapped, and the
             outputs are as large as they are. Tiles are those of the whole scene, and see all of
             it, so what is inside is what it would be in the whole map.
@@ -153,7 +162,7 @@ def predict(
             raise ConfigError(f"{name} {value} is less than 1")
     if dask is not None and workers > 1:
         raise ConfigError("workers and dask are two ways of one thing: give one of them")
-    _check_choices(blend=blend, tta=tta, probs_dtype=probs_dtype)
+    _check_choices(blend=blend, probs_dtype=probs_dtype)
     plan = plan_outputs(
         out,
         probs,
@@ -163,7 +172,7 @@ def predict(
         resume=resume,
     )
     card = checked_card(model, base)
-    computed = precision_of(card, precision)
+    computed, views = precision_of(card, precision), views_of(card, tta)
     if dry_run and dask is None:
         # Nothing else of a dry run needs torch, and its beginning takes a second.
         from geoconvlora.inference.running import hardware_for
@@ -212,14 +221,13 @@ def predict(
         tiling = Tiling.for_model(grid.height, grid.width, card, tile_size, overlap)
         area = read_area(scene, grid, aoi=aoi, bounds=bounds, bounds_crs=bounds_crs)
         window = Window(0, 0, grid.height, grid.width) if area is None else area.window
+        origin = Origin(scene.name, scene.date, card.name, "" if dry_run else model_sha256(model))
         layers = PolygonLayers(
             plan.polygons,
             grid.part(window),
             card,
             polygons,
-            scene=scene.name,
-            date=scene.date,
-            model_sha256=_sha256_of_model(model) if plan.polygons else "",
+            origin=origin,
             first_row=window.row,
         )
         result = PredictionResult(
@@ -243,7 +251,7 @@ def predict(
             classes=len(card.classes),
             batch_size=batch_size,
             blend=blend,
-            tta=tta,
+            tta=views,
             scales=Scales.of(card),
             precision=computed,
             spread=plan.uncertainty is not None,
@@ -252,7 +260,7 @@ def predict(
         settings = settings_of(task, model, plan, polygons, probs_dtype)
         with (
             Spool(plan.files, settings, resume=resume, overwrite=overwrite) as spool,
-            MapSinks(plan, task, card, layers, probs_dtype) as sinks,
+            MapSinks(plan, task, card, layers, origin, probs_dtype) as sinks,
             cluster_of(
                 dask, spool.folder, model, base, device=device, precision=task.precision
             ) as cluster,
@@ -303,15 +311,9 @@ def _scene_paths(scenes: str | Path | Sequence[str | Path]) -> list[str]:
     return paths
 
 
-def _sha256_of_model(model: str | Path | Model) -> str:
-    """Of its file; empty for a model that was loaded before, whose file may be gone."""
-    return sha256_of_model(find_model(model)) if isinstance(model, (str, PathLike)) else ""
-
-
-def _check_choices(*, blend: str, tta: str, probs_dtype: str) -> None:
+def _check_choices(*, blend: str, probs_dtype: str) -> None:
     for name, value, known in (
         ("blend", blend, get_args(Blend)),
-        ("tta", tta, get_args(Augmentation)),
         ("probs_dtype", probs_dtype, get_args(FractionType)),
     ):
         if value not in known:

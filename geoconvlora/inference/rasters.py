@@ -16,9 +16,10 @@ from rasterio.enums import ColorInterp
 from geoconvlora.errors import OutputError
 from geoconvlora.inference.cog import CogWriter, Resampling
 from geoconvlora.inference.rows import MapRows
-from geoconvlora.scenes.class_names import CLASSES_TAG, MODEL_TAG
+from geoconvlora.scenes.class_names import CLASSES_TAG
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.opening import RASTER_FAULTS, reason
+from geoconvlora.scenes.origin import Origin
 from geoconvlora.weights.card import ClassInfo, InstanceRule
 
 INSTANCES_TAG = "GEOCONVLORA_INSTANCES"
@@ -49,7 +50,7 @@ class MapRaster:
         geobox: GeoBox,
         classes: Sequence[ClassInfo],
         *,
-        model: str,
+        origin: Origin,
         count: int,
         dtype: str,
         nodata: float,
@@ -62,7 +63,7 @@ class MapRaster:
             path: The target.
             geobox: Its grid.
             classes: Stored as JSON in the tag ``GEOCONVLORA_CLASSES``.
-            model: Stored in the tag ``GEOCONVLORA_MODEL``.
+            origin: Stored in tags, as far as it is known (:class:`Origin`).
             count: Bands.
             dtype: Their type.
             nodata: What is stored where the map is invalid.
@@ -86,7 +87,7 @@ class MapRaster:
             )
             with raster_environment():
                 self._cog.datasets[0].update_tags(
-                    **{CLASSES_TAG: json.dumps(listed), MODEL_TAG: model}
+                    **{CLASSES_TAG: json.dumps(listed), **origin.tags()}
                 )
         except RASTER_FAULTS as fault:
             raise self._unwritten(reason(fault)) from fault
@@ -144,13 +145,13 @@ class ClassRaster(MapRaster):
     """The most probable class of each pixel, uint8 with a colour table; 255 where invalid."""
 
     def __init__(
-        self, path: Path, geobox: GeoBox, classes: Sequence[ClassInfo], *, model: str
+        self, path: Path, geobox: GeoBox, classes: Sequence[ClassInfo], *, origin: Origin
     ) -> None:
         super().__init__(
             path,
             geobox,
             classes,
-            model=model,
+            origin=origin,
             count=1,
             dtype="uint8",
             nodata=NODATA_CLASS,
@@ -185,7 +186,7 @@ class ProbabilityRaster(MapRaster):
         geobox: GeoBox,
         classes: Sequence[ClassInfo],
         *,
-        model: str,
+        origin: Origin,
         rule: InstanceRule | None = None,
         dtype: FractionType = "float32",
     ) -> None:
@@ -193,7 +194,7 @@ class ProbabilityRaster(MapRaster):
             path,
             geobox,
             classes,
-            model=model,
+            origin=origin,
             count=len(classes),
             dtype=dtype,
             nodata=_fraction_nodata(dtype),
@@ -230,14 +231,14 @@ class SpreadRaster(MapRaster):
         geobox: GeoBox,
         classes: Sequence[ClassInfo],
         *,
-        model: str,
+        origin: Origin,
         dtype: FractionType = "float32",
     ) -> None:
         super().__init__(
             path,
             geobox,
             classes,
-            model=model,
+            origin=origin,
             count=1,
             dtype=dtype,
             nodata=_fraction_nodata(dtype),

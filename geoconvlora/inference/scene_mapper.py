@@ -22,7 +22,14 @@ from geoconvlora.inference.outputs import OutputPlan
 from geoconvlora.inference.progress import progress_of
 from geoconvlora.inference.rows import MapRows
 from geoconvlora.inference.settings import settings_of
-from geoconvlora.inference.task import Augmentation, MapTask, Precision, Scales, precision_of
+from geoconvlora.inference.task import (
+    Augmentation,
+    MapTask,
+    Precision,
+    Scales,
+    precision_of,
+    views_of,
+)
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import PredictionGrid, Scene, Window, fit_normaliser, open_scene
 from geoconvlora.scenes.area import Area
@@ -49,7 +56,7 @@ class SceneMapper:
     overlap: int | None = None
     batch_size: int = 4
     blend: Blend = "cosine"
-    tta: Augmentation = "none"
+    tta: Augmentation = "auto"
     device: str = "auto"
     precision: Precision = "auto"
     workers: int = 1
@@ -88,7 +95,7 @@ class SceneMapper:
             classes=len(self.card.classes),
             batch_size=self.batch_size,
             blend=self.blend,
-            tta=self.tta,
+            tta=views_of(self.card, self.tta),
             scales=Scales.of(self.card),
             precision=precision_of(self.card, self.precision),
             area=None if part is None else Area.of_window(part, scene, grid),

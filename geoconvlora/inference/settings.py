@@ -76,6 +76,11 @@ def model_digest(model: str | Path | Model) -> str:
     return f"{model.card.name} {card} {network.__qualname__} {tensors}"
 
 
+def model_sha256(model: str | Path | Model) -> str:
+    """Return its file's sha256; empty for a loaded model, whose file may be gone."""
+    return sha256_of_model(find_model(model)) if isinstance(model, (str, PathLike)) else ""
+
+
 def short_digest(content: bytes) -> str:
     """Return enough of a sha256 to tell contents apart by."""
     return hashlib.sha256(content).hexdigest()[:16]

@@ -21,7 +21,7 @@ from geoconvlora.inference.provenance import distinct_names
 from geoconvlora.inference.rasters import FractionType
 from geoconvlora.inference.result import PredictionResult
 from geoconvlora.inference.scene_mapper import SceneMapper
-from geoconvlora.inference.settings import short_digest
+from geoconvlora.inference.settings import model_sha256, short_digest
 from geoconvlora.inference.spool import Spool
 from geoconvlora.inference.target import choose_target
 from geoconvlora.inference.target_area import AskedArea, cut, part_needed
@@ -31,6 +31,7 @@ from geoconvlora.scenes import PredictionGrid, Window
 from geoconvlora.scenes.date import joint_date
 from geoconvlora.scenes.grid import zoom_of
 from geoconvlora.scenes.ground import ground_sampling_distance
+from geoconvlora.scenes.origin import Origin
 from geoconvlora.vector import PolygonOptions
 from geoconvlora.weights.card import ModelCard
 
@@ -171,13 +172,15 @@ def predict_several(
             names=[name for _, _, name in tasks],
             area=asked,
         )
+        origin = Origin(
+            result.scene, joint_date(dates.values()), card.name, model_sha256(mapper.model)
+        )
         layers = PolygonLayers(
             plan.polygons,
             grid,
             card,
             polygons,
-            scene=result.scene,
-            date=joint_date(dates.values()),
+            origin=origin,
             dates=dates,
             first_row=fine.window.row,
             scenes_of=joined.provenance.scenes_of,
@@ -188,6 +191,7 @@ def predict_several(
             target,
             card,
             layers,
+            origin,
             zoom_in=zoom_in,
             zoom_out=zoom_out,
             probs_dtype=probs_dtype,

@@ -19,6 +19,7 @@ from geoconvlora.inference.rasters import (
 from geoconvlora.inference.rows import MapRows, on_scene_grid
 from geoconvlora.inference.task import MapTask
 from geoconvlora.scenes.grid import crop
+from geoconvlora.scenes.origin import Origin
 from geoconvlora.weights.card import ModelCard
 
 
@@ -32,6 +33,7 @@ class MapSinks:
         task: What is mapped.
         card: The model's.
         layers: The polygon layers.
+        origin: Where the map comes from.
         probs_dtype: How probabilities and uncertainty are stored.
     """
 
@@ -44,10 +46,12 @@ class MapSinks:
         task: MapTask,
         card: ModelCard,
         layers: PolygonLayers,
+        origin: Origin,
         probs_dtype: FractionType,
     ) -> None:
         self.valid_pixels = 0
         self._plan, self._task, self._card, self._layers = plan, task, card, layers
+        self._origin = origin
         self._probs_dtype: FractionType = probs_dtype
         self._rasters: list[MapRaster] = []
         self._stack = ExitStack()
@@ -74,17 +78,17 @@ class MapSinks:
 
     def __enter__(self) -> MapSinks:
         geobox = crop(self._task.scene.geobox, self._task.scene_window)
-        classes, model = self._card.classes, self._card.name
+        classes, origin = self._card.classes, self._origin
         plan, dtype = self._plan, self._probs_dtype
         with ExitStack() as opening:
             for path in plan.classes:
-                self._open(opening, ClassRaster(path, geobox, classes, model=model))
+                self._open(opening, ClassRaster(path, geobox, classes, origin=origin))
             if plan.probabilities is not None:
                 raster = ProbabilityRaster(
                     plan.probabilities,
                     geobox,
                     classes,
-                    model=model,
+                    origin=origin,
                     dtype=dtype,
                     rule=self._card.instances,
                 )
@@ -92,7 +96,7 @@ class MapSinks:
             if plan.uncertainty is not None:
                 self._open(
                     opening,
-                    SpreadRaster(plan.uncertainty, geobox, classes, model=model, dtype=dtype),
+                    SpreadRaster(plan.uncertainty, geobox, classes, origin=origin, dtype=dtype),
                 )
             opening.enter_context(self._layers)
             self._stack = opening.pop_all()

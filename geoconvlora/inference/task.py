@@ -11,12 +11,10 @@ from geoconvlora.inference.blending import Blend
 from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import Normaliser, PredictionGrid, Scene, Window
 from geoconvlora.scenes.area import Area
-from geoconvlora.weights.card import ModelCard
+from geoconvlora.weights.card import ModelCard, Views
 
-Augmentation = Literal["none", "flips", "d4"]
-"""Views of a tile whose probabilities are averaged: itself, its four mirrorings, or all eight
-mirrorings and rotations of a square."""
-
+Augmentation = Literal["auto"] | Views
+"""Views of a tile that are averaged; ``auto``: those that the model's card names."""
 
 Precision = Literal["auto", "32", "bf16"]
 """What networks compute in: float32, bfloat16, or ``auto``, bfloat16 where hardware has units."""
@@ -58,6 +56,24 @@ def precision_of(card: ModelCard, asked: Precision | Literal[32]) -> Precision:
     return "32" if named == "auto" and card.precision == "32" else named
 
 
+def views_of(card: ModelCard, asked: Augmentation) -> Views:
+    """Return the views of a tile that a model's map is the mean of: ``auto`` leaves it to the card.
+
+    Raises:
+        ConfigError: There are no such views.
+
+    Example:
+        >>> from geoconvlora.weights import read_card
+        >>> views_of(read_card("fields"), "auto")
+        'none'
+    """
+    if asked == "auto":
+        return card.views
+    if asked not in get_args(Views):
+        raise ConfigError(f"tta {asked!r} is unknown: give auto, {', '.join(get_args(Views))}")
+    return asked
+
+
 @dataclass(frozen=True)
 class MapTask:
     """One scene's map. It may be pickled and given to another process.
@@ -87,7 +103,7 @@ class MapTask:
     scales: Scales
     batch_size: int = 4
     blend: Blend = "cosine"
-    tta: Augmentation = "none"
+    tta: Views = "none"
     precision: Precision = "32"
     spread: bool = False
     area: Area | None = None

@@ -45,13 +45,13 @@ def date_of_tags(tags: Mapping[str, object]) -> str:
 def joint_date(dates: Iterable[str]) -> str:
     """Return the date of several scenes: the one that they share, or an interval of ISO 8601.
 
-    Scenes that do not say theirs are left out.
+    Scenes that do not say theirs are left out. One's own date may be an interval.
 
     Example:
         >>> joint_date(["2023-07-01", "", "2023-05-01"]), joint_date(["2023-07-01", "2023-07-01"])
         ('2023-05-01/2023-07-01', '2023-07-01')
     """
-    known = sorted(set(dates) - {""})
+    known = sorted({end for date in dates for end in date.split("/")} - {""})
     return "/".join(known if len(known) < 2 else (known[0], known[-1]))
 
 
@@ -65,8 +65,12 @@ def _first(texts: Iterable[str]) -> str:
 
 
 def _iso(text: str) -> str:
-    """A date or a moment in ISO 8601; empty where the text is neither."""
+    """A date, a moment or an interval of them in ISO 8601; empty where the text is none."""
     text = text.strip()
+    first, slash, last = text.partition("/")
+    if slash and "/" not in last:
+        ends = [_iso(first), _iso(last)]
+        return "/".join(ends) if all(ends) else ""
     moment = _parsed(text)
     if moment is None:
         return ""

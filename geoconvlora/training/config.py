@@ -31,6 +31,7 @@ from geoconvlora.weights.card import (
     Resolution,
     Scaling,
     TaskKind,
+    Views,
 )
 
 Size = EncoderName
@@ -225,6 +226,9 @@ class TrainConfig(Frozen):
     """Pixels that those tiles share; None: a quarter of them."""
     map_reductions: Reductions = (1,)
     """At which sizes the network sees those tiles; what it finds at all of them is joined."""
+    map_views: Views = "none"
+    """``flips``: the model averages four views of each tile, for four times the computing; ``d4``:
+    eight."""
     map_precision: MapPrecision = "32"
     """``bf16``: the model maps in bfloat16 where hardware has units for it."""
     data: DataConfig

@@ -114,6 +114,7 @@ def export(
         tile_size=config.map_tile_size or config.tile_size,
         overlap=config.map_overlap,
         reductions=config.map_reductions,
+        views=config.map_views,
         precision=config.map_precision,
         instances=config.instances,
         training=record,

@@ -48,6 +48,7 @@ def filled_by_model(tree: Mapping[str, Any]) -> dict[str, Any]:
         "bands": content["bands"],
         "scaling": content["scaling"],
         "resolution": content["resolution"],
+        "map_views": content["views"],
         "map_precision": content["precision"],
         "tile_size": min(card.tile_size, LARGEST_TILE // unit * unit),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -11,38 +10,12 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from geoconvlora.errors import SceneError
+from geoconvlora.scenes.origin import Origin
 from geoconvlora.vector.measure import Ruler
 from geoconvlora.vector.parts import Ids
 from geoconvlora.vector.ragged import RaggedPolygons
 from geoconvlora.vector.regions import Regions
 from geoconvlora.vector.schema import GEOMETRY, NEIGHBOURS, boxes, schema_of
-
-
-@dataclass(frozen=True)
-class Origin:
-    """Where polygons come from: attributes that all of a layer share.
-
-    Attributes:
-        scene: Name of the scene or raster.
-        date: When the scene was taken, ISO 8601; empty where nobody says.
-        model: Name of the model that made the map; empty without.
-        model_sha256: Of the model's file; empty where it is not known.
-    """
-
-    scene: str
-    date: str = ""
-    model: str = ""
-    model_sha256: str = ""
-
-    def metadata(self) -> dict[str, str]:
-        """What is known of it, for a layer's metadata."""
-        known = {
-            "scene": self.scene,
-            "date": self.date,
-            "model": self.model,
-            "model_sha256": self.model_sha256,
-        }
-        return {name: value for name, value in known.items() if value}
 
 
 class FeatureTable:

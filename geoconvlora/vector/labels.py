@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from geoconvlora.errors import SceneError
-from geoconvlora.scenes.class_names import CLASSES_TAG, MODEL_TAG, class_table
-from geoconvlora.vector.features import Origin
+from geoconvlora.scenes.class_names import CLASSES_TAG, class_table
+from geoconvlora.scenes.origin import Origin
 from geoconvlora.vector.parts import NOTHING, Ids
-
-MODEL_SHA256_TAG = "GEOCONVLORA_MODEL_SHA256"
 
 Chance = NDArray[np.float32]
 
@@ -53,9 +51,7 @@ class Labels(ABC):
 
     def _describe(self, tags: Mapping[str, object], name: str, date: str) -> None:
         self.listed, self.colors = class_table(tags.get(CLASSES_TAG), self.where)
-        self.origin = Origin(
-            name, date, str(tags.get(MODEL_TAG, "")), str(tags.get(MODEL_SHA256_TAG, ""))
-        )
+        self.origin = Origin.of_tags(name, date, tags)
 
 
 def finite(values: NDArray[Any]) -> Chance:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from geoconvlora.errors import ConfigError
+from geoconvlora.scenes.origin import Origin
 from geoconvlora.vector.classes import wanted_ids
-from geoconvlora.vector.features import FeatureTable, Origin
+from geoconvlora.vector.features import FeatureTable
 from geoconvlora.vector.gaps import GapCloser
 from geoconvlora.vector.holes import Holes
 from geoconvlora.vector.instances import InstanceStream, ObjectRows

@@ -45,6 +45,10 @@ def _as_text(value: Any) -> Any:
     return str(value) if type(value) is int else value
 
 
+Views = Literal["none", "flips", "d4"]
+"""Views of a tile whose probabilities are averaged: itself, its four mirrorings, or all eight
+mirrorings and rotations of a square."""
+
 MapPrecision = Annotated[Literal["32", "bf16"], BeforeValidator(_as_text)]
 """What a network may compute in: float32 alone, or bfloat16 where hardware has units for it."""
 
@@ -186,6 +190,8 @@ class ModelCard(Frozen):
     reductions: Reductions = (1,)
     """At which sizes the network sees each tile; what it finds at all of them is joined
     (:mod:`geoconvlora.inference.scales`)."""
+    views: Views = "none"
+    """Views of each tile that are averaged where nobody asks for others."""
     precision: MapPrecision = "32"
     """In what the network maps. bfloat16 keeps eight bits of each value, so probabilities differ by
     some thousandths; whoever sets it has compared the scores."""

@@ -114,6 +114,24 @@ def test_every_blend_maps_every_pixel(make_model, write_scene, patchwork, tmp_pa
     np.testing.assert_array_equal(read(tmp_path / "c.tif"), read(tmp_path / "cosine.tif"))
 
 
+def test_a_model_maps_by_the_views_that_its_card_names(
+    make_model, write_scene, patchwork, tmp_path
+) -> None:
+    scene = write_scene(patchwork)
+    plain, many = make_model(convolution()), make_model(convolution(), views="flips")
+    for name, model, asked in (
+        ("alone", plain, {}),
+        ("flips", plain, {"tta": "flips"}),
+        ("card", many, {}),
+        ("none", many, {"tta": "none"}),
+    ):
+        predict(scene, [], model=model, probs=tmp_path / f"{name}.tif", **asked)
+    found = {path.stem: read(path) for path in tmp_path.glob("*.tif") if path != Path(scene)}
+    assert found["card"].tobytes() == found["flips"].tobytes()
+    assert found["none"].tobytes() == found["alone"].tobytes()
+    assert not np.array_equal(found["card"], found["none"])
+
+
 @pytest.mark.parametrize("name", ["blend", "tta", "probs_dtype"])
 def test_unknown_choices_are_refused(make_model, write_scene, patchwork, tmp_path, name) -> None:
     with pytest.raises(ConfigError, match=f"{name} 'x' is unknown: give"):

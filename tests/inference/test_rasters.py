@@ -23,10 +23,12 @@ from geoconvlora.inference.rasters import (
 )
 from geoconvlora.inference.rows import MapRows
 from geoconvlora.naming import MAX_NAME_BYTES
+from geoconvlora.scenes.origin import Origin
 from geoconvlora.weights.card import ClassInfo
 
 BOX = GeoBox((50, 700), Affine(10, 0, 600_000, 0, -10, 5_600_000), "EPSG:32631")
 CLASSES = [ClassInfo(id=0, name="a", color="#102030"), ClassInfo(id=1, name="b", color="#ffeedd")]
+ORIGIN = Origin("s", model="m")
 RNG = np.random.default_rng(4)
 PROBABILITIES = RNG.random((2, 50, 700)).astype(np.float32)
 VALID = RNG.random((50, 700)) < 0.8
@@ -42,7 +44,7 @@ def feed(raster, heights=(20, 7, 23)) -> None:
 
 def test_class_raster_is_a_cog_with_colours_nodata_and_tags(tmp_path: Path) -> None:
     path = tmp_path / "map.tif"
-    with ClassRaster(path, BOX, CLASSES, model="m") as raster:
+    with ClassRaster(path, BOX, CLASSES, origin=ORIGIN) as raster:
         feed(raster)
         raster.finish()
         assert not path.exists()
@@ -67,7 +69,7 @@ def test_class_raster_is_a_cog_with_colours_nodata_and_tags(tmp_path: Path) -> N
 
 def test_probability_raster_is_exact_and_nan_where_invalid(tmp_path: Path) -> None:
     path = tmp_path / "probs.tif"
-    with ProbabilityRaster(path, BOX, CLASSES, model="m") as raster:
+    with ProbabilityRaster(path, BOX, CLASSES, origin=ORIGIN) as raster:
         feed(raster)
         raster.finish()
     with rasterio.open(path) as dataset:
@@ -78,7 +80,7 @@ def test_probability_raster_is_exact_and_nan_where_invalid(tmp_path: Path) -> No
 
 def test_probabilities_as_bytes_have_their_scale_in_the_metadata(tmp_path: Path) -> None:
     path = tmp_path / "probs.tif"
-    with ProbabilityRaster(path, BOX, CLASSES, model="m", dtype="uint8") as raster:
+    with ProbabilityRaster(path, BOX, CLASSES, origin=ORIGIN, dtype="uint8") as raster:
         feed(raster)
         raster.finish()
     with rasterio.open(path) as dataset:
@@ -92,7 +94,7 @@ def test_probabilities_as_bytes_have_their_scale_in_the_metadata(tmp_path: Path)
 
 def test_spread_is_stored_as_probabilities_are(tmp_path: Path) -> None:
     path = tmp_path / "spread.tif"
-    with SpreadRaster(path, BOX, CLASSES, model="m") as raster:
+    with SpreadRaster(path, BOX, CLASSES, origin=ORIGIN) as raster:
         raster.feed(MapRows(0, PROBABILITIES, VALID, PROBABILITIES[0]))
         raster.finish()
     with rasterio.open(path) as dataset:
@@ -109,7 +111,7 @@ def test_most_probable_is_the_first_of_the_largest(classes: int, seed: int) -> N
 
 def test_longest_name_that_outputs_may_have_is_written(tmp_path: Path) -> None:
     path = tmp_path / f"{'p' * (MAX_NAME_BYTES - 4)}.tif"
-    with ProbabilityRaster(path, BOX, CLASSES, model="m") as raster:
+    with ProbabilityRaster(path, BOX, CLASSES, origin=ORIGIN) as raster:
         feed(raster)
         raster.finish()
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
@@ -122,7 +124,7 @@ def test_error_leaves_the_former_file_and_nothing_else(tmp_path, error, finished
     path.write_text("former")
 
     def interrupted() -> None:
-        with ClassRaster(path, BOX, CLASSES, model="m") as raster:
+        with ClassRaster(path, BOX, CLASSES, origin=ORIGIN) as raster:
             feed(raster)
             if finished:
                 raster.finish()
@@ -147,7 +149,7 @@ def files_up_to(size: int) -> Iterator[None]:
 
 def test_full_disk_while_rows_are_written_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
     def write() -> None:
-        with ProbabilityRaster(tmp_path / "probs.tif", BOX, CLASSES, model="m") as raster:
+        with ProbabilityRaster(tmp_path / "probs.tif", BOX, CLASSES, origin=ORIGIN) as raster:
             feed(raster)
             raster.finish()
 
@@ -162,7 +164,7 @@ def test_full_disk_while_the_cog_is_closed_is_an_error_and_leaves_nothing(tmp_pa
     path = tmp_path / "probs.tif"
 
     def write() -> None:
-        with ProbabilityRaster(path, box, CLASSES, model="m") as raster:
+        with ProbabilityRaster(path, box, CLASSES, origin=ORIGIN) as raster:
             raster.feed(MapRows(0, noise, np.ones((600, 600), bool)))
             raster.finish()
 
