@@ -1,12 +1,13 @@
-"""Lay water and plants of other tiles over tiles of a place, for training `landcover`.
+r"""Lay water and plants of other tiles over tiles of a place, for training `landcover`.
 
-    python scripts/mixed_tiles.py dubai_all/train --with infrared_tiles drawn_water --out mixed_tiles
+    python scripts/mixed_tiles.py dubai_all/train --with infrared_tiles drawn_water \
+        --out mixed_tiles
 
-Four places show water and plants in few surroundings, and a network learns these along: what lies in
-an open bay is water, what lies among houses is green. Ground of one or both classes is cut out of
-another tile, of another place or of the folders given, and laid over a tile as it lay there, image
-and labels (ClassMix: Olsson et al., WACV 2021, doi:10.1109/WACV48630.2021.00141, with true labels
-and between places). Buildings, roads and the land about them stay together.
+Four places show water and plants in few surroundings, and a network learns these along: what lies
+in an open bay is water, what lies among houses is green. Ground of one or both classes is cut out
+of another tile, of another place or of the folders given, and laid over a tile as it lay there,
+image and labels (ClassMix: Olsson et al., WACV 2021, doi:10.1109/WACV48630.2021.00141, with true
+labels and between places). Buildings, roads and the land about them stay together.
 
 Makes ``OUT/{images,labels}/NNN.tif``; labels hold the ids of ``dubai_tiles.CLASSES``.
 """

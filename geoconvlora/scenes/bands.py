@@ -87,6 +87,8 @@ def choose_bands(
     wanted: Sequence[str] | None,
     asked: Sequence[int] | None,
     path: str,
+    *,
+    strict: bool = False,
 ) -> tuple[int, ...]:
     """Return the 1-based bands to read, in the order of the model's channels.
 
@@ -95,6 +97,7 @@ def choose_bands(
         wanted: The model's band names in order; None takes every band but alpha.
         asked: The user's own choice, which is taken as it is.
         path: The scene, for messages.
+        strict: Whether what is warned of is refused.
 
     Raises:
         BandError: The scene has too few bands, or which to take is not plain from its names.
@@ -102,7 +105,7 @@ def choose_bands(
     Warns:
         UserWarning: As many bands as wanted are taken by position, though the scene describes
             another one as a colour that is wanted. A card does not say whether its model maps any
-            bands, such as false colours, hence that is no error.
+            bands, such as false colours, hence that is no error. Who trains does say.
     """
     there = "; ".join(str(label) for label in labels[:_LISTED])
     if len(labels) > _LISTED:
@@ -119,7 +122,20 @@ def choose_bands(
     if len(set(found)) == len(wanted):
         return found
     if len(data) == len(wanted):
-        _warn_if_misplaced(data, wanted, path)
+        misplaced = _misplaced(data, wanted)
+        if misplaced and strict:
+            raise BandError(
+                f"{path} has other bands than {', '.join(wanted)}; by position they would be "
+                f"{misplaced}: if that is meant, give their numbers with --bands"
+            )
+        if misplaced:
+            warnings.warn(
+                f"{path} has other bands than the model wants and is read by position, "
+                f"{misplaced}: if that is not meant, choose with --bands, in the order "
+                f"{', '.join(wanted)}",
+                UserWarning,
+                stacklevel=4,
+            )
         return tuple(label.index for label in data)
     count = f"{len(data)} band" + ("s" if len(data) != 1 else "")
     raise BandError(
@@ -129,20 +145,16 @@ def choose_bands(
     )
 
 
-def _warn_if_misplaced(data: Sequence[BandLabel], wanted: Sequence[str], path: str) -> None:
+def _misplaced(data: Sequence[BandLabel], wanted: Sequence[str]) -> str:
+    """Which band each wanted one would be by position; empty where no description contradicts."""
     # Descriptions alone: writers call the first three bands red, green and blue unasked.
     there = [role_of(label.description) for label in data]
     needed = [role_of(name) for name in wanted]
     pairs = zip(needed, there, strict=True)
-    if any(role is not None and role != own and role in there for role, own in pairs):
-        named = zip(wanted, data, strict=True)
-        taken = ", ".join(f"{name} = {label.index} ({label.name})" for name, label in named)
-        warnings.warn(
-            f"{path} has other bands than the model wants and is read by position, {taken}: if "
-            f"that is not meant, choose with --bands, in the order {', '.join(wanted)}",
-            UserWarning,
-            stacklevel=5,
-        )
+    if not any(role is not None and role != own and role in there for role, own in pairs):
+        return ""
+    named = zip(wanted, data, strict=True)
+    return ", ".join(f"{name} = {label.index} ({label.name})" for name, label in named)
 
 
 def _hint(data: Sequence[BandLabel], wanted: Sequence[str]) -> str:

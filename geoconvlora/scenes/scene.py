@@ -65,6 +65,7 @@ class Scene:
         bands: Sequence[int] | None,
         nodata: float | None,
         default_nodata: float | None,
+        strict_bands: bool = False,
     ) -> None:
         """Use :func:`open_scene` instead, which checks the file first."""
         self._dataset: DatasetReader | None = dataset
@@ -78,7 +79,7 @@ class Scene:
                 refuse_palette(dataset, path)
             self.date = acquisition_date(dataset)
             self.labels = band_labels(dataset)
-            self.bands = choose_bands(self.labels, wanted, bands, path)
+            self.bands = choose_bands(self.labels, wanted, bands, path, strict=strict_bands)
             self.dtype = dataset.dtypes[self.bands[0] - 1]
             self._validity = Validity.of(
                 dataset, self.bands, nodata=nodata, default_nodata=default_nodata
@@ -202,6 +203,7 @@ def open_scene(
     bands: Sequence[int] | None = None,
     nodata: float | None = None,
     default_nodata: float | None = None,
+    strict_bands: bool = False,
 ) -> Scene:
     """Open a georeferenced raster and decide which bands are read.
 
@@ -214,6 +216,8 @@ def open_scene(
         bands: 1-based bands to read instead, in order; they may repeat.
         nodata: Stored value that means 'no data', instead of the file's own.
         default_nodata: The same, for files that declare neither nodata, mask nor alpha.
+        strict_bands: Refuse bands that the file describes as others than those wanted; else that
+            is warned of, and they are read by position.
 
     Raises:
         SceneError: The file is missing, empty, damaged, no raster, or without a CRS.
@@ -232,6 +236,7 @@ def open_scene(
             bands=bands,
             nodata=nodata,
             default_nodata=default_nodata,
+            strict_bands=strict_bands,
         )
     except BaseException:
         dataset.close()

@@ -73,7 +73,7 @@ def open_series(
 
     Raises:
         SceneError: A file cannot be read, or the grids differ.
-        BandError: The bands do not fit.
+        BandError: The bands do not fit, or a file describes them as others than those wanted.
     """
     share, rest = divmod(len(wanted), len(paths))
     if rest:
@@ -83,7 +83,7 @@ def open_series(
         )
     names = [wanted[i * share : (i + 1) * share] for i in range(len(paths))]
     scenes = [
-        open_scene(path, wanted=part, bands=bands, nodata=nodata)
+        open_scene(path, wanted=part, bands=bands, nodata=nodata, strict_bands=True)
         for path, part in zip(paths, names, strict=True)
     ]
     return scenes[0] if len(scenes) == 1 else SceneSeries(scenes)

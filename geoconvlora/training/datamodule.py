@@ -50,11 +50,14 @@ class SegmentationDataModule(LightningDataModule):
         self._batch_size = batch_size
         self._num_workers = num_workers
         self._augment = Augment(augment or AugmentConfig())
+        self._finished_epochs = 0
 
     def train_dataloader(self) -> DataLoader[TorchSample]:
         """New samples in every epoch."""
         processes, rank = self._share()
         sampler = EpochSampler(len(self._train), processes=processes, rank=rank)
+        # Workers ask for keys as soon as they start; Lightning tells a resumed run's epoch later.
+        sampler.set_epoch(self._finished_epochs)
         return self._loader(
             PoolDataset(self._train),
             batch_size=min(self._batch_size, len(sampler)),
@@ -71,6 +74,16 @@ class SegmentationDataModule(LightningDataModule):
             dataset, processes, rank, shuffle=False
         )
         return self._loader(dataset, batch_size=self._batch_size, sampler=sampler)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps: with which epoch a resumed run begins."""
+        assert self.trainer is not None
+        last = self.trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
+        return {"finished_epochs": self.trainer.current_epoch + int(last)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it up again."""
+        self._finished_epochs = state_dict["finished_epochs"]
 
     def on_after_batch_transfer(self, batch: TorchSample, dataloader_idx: int) -> TorchSample:
         """Augment training batches where the network is."""

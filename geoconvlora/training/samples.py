@@ -128,8 +128,10 @@ class EvenDataset(PoolDataset):
 class EpochSampler(DistributedSampler[int]):
     """Keys ``epoch * length ... (epoch + 1) * length``: new ones in every epoch.
 
-    Lightning calls :meth:`set_epoch` before each epoch, resumed or not. Of several processes, each
-    takes every n-th key, so that n batches of b are the n * b keys that one process would take.
+    Lightning calls :meth:`set_epoch` before each epoch, but before the first one of a resumed run
+    only after workers have begun to ask: the data module has called it then. Of several processes,
+    each takes every n-th key, so that n batches of b are the n * b keys that one process would
+    take.
     """
 
     def __init__(self, length: int, *, processes: int = 1, rank: int = 0) -> None:

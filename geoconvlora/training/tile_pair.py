@@ -94,7 +94,7 @@ def checked_pair(
     """
     with _open(image_path) as image:
         height, width = image.shape
-        chosen = choose_bands(band_labels(image), names, data.bands, str(image_path))
+        chosen = choose_bands(band_labels(image), names, data.bands, str(image_path), strict=True)
         geobox = _geobox(image)
     with _open(label_path) as label:
         if label.shape != (height, width):

@@ -20,6 +20,8 @@ from geoconvlora.training.split import KEEPS_FROM, PARTS, Part
 _BLOCK_TILES = 4
 _EDGE_M = 1e-3
 """Tiles that touch do not overlap, whatever the rounding of their corners."""
+_FARTHEST = np.array([540.0, 90.01])
+"""Degrees of longitude and latitude that a place may have; maps of the Pacific go past 180."""
 _Places = dict[Part, list[int]]
 
 
@@ -41,7 +43,8 @@ def split_tiles(
         The tiles of each part; those that are too near to held-out ones are of none.
 
     Raises:
-        LabelError: There is a single tile, or the buffer leaves none to train on.
+        LabelError: There is a single tile, one lies nowhere on Earth, or the buffer leaves none to
+            train on.
         ConfigError: The split is one of scenes or by polygons.
 
     Warns:
@@ -59,7 +62,7 @@ def split_tiles(
         )
     placed = [geobox for geobox in geoboxes if geobox is not None]
     if split.kind == "blocks" and len(placed) == len(geoboxes):
-        boxes, side = _boxes_m(placed)
+        boxes, side = _boxes_m(placed, folder)
         block_m = split.block_size_m or _BLOCK_TILES * side
         owners = _blocks(boxes, block_m)
         if owners.max() > 0:
@@ -115,13 +118,24 @@ def _by_blocks(
     return kept
 
 
-def _boxes_m(geoboxes: Sequence[GeoBox]) -> tuple[NDArray[np.object_], float]:
-    """Outlines of the tiles on one equal-area plane, in metres, and a tile's median side."""
+def _boxes_m(geoboxes: Sequence[GeoBox], folder: str) -> tuple[NDArray[np.object_], float]:
+    """Outlines of the tiles on one equal-area plane, in metres, and a tile's median side.
+
+    Raises:
+        LabelError: One lies nowhere on Earth.
+    """
     rings = []
     for geobox in geoboxes:
         to_degrees = Transformer.from_crs(crs_of(geobox), "EPSG:4326", always_xy=True)
         corners = np.array(geobox.extent.exterior.coords)
-        rings.append(np.stack(to_degrees.transform(corners[:, 0], corners[:, 1]), axis=1))
+        ring = np.stack(to_degrees.transform(corners[:, 0], corners[:, 1]), axis=1)
+        if not (np.abs(ring) <= _FARTHEST).all():
+            raise LabelError(
+                f"{folder}: a tile whose CRS is {crs_of(geobox).name} begins at "
+                f"{corners[0, 0]:g}, {corners[0, 1]:g}, which is no place on Earth in it: mend the "
+                "CRS of that tile, e.g. with gdal_edit -a_srs EPSG:32631"
+            )
+        rings.append(ring)
     longitude, latitude = np.median([ring.mean(axis=0) for ring in rings], axis=0)
     plane = f"+proj=laea +lon_0={longitude} +lat_0={latitude} +datum=WGS84 +units=m"
     to_plane = Transformer.from_crs("EPSG:4326", plane, always_xy=True)

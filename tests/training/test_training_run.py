@@ -72,8 +72,16 @@ def test_number_of_workers_changes_nothing(config: Callable[..., TrainConfig]) -
     assert same_weights(alone.model, helped.model)
 
 
-def test_resumed_run_equals_an_unbroken_one(config: Callable[..., TrainConfig]) -> None:
-    changes = {"optim.epochs": 3, "augment.brightness": 0.2, "optim.accumulate": 2}
+@pytest.mark.parametrize("workers", [0, 2])
+def test_resumed_run_equals_an_unbroken_one(
+    config: Callable[..., TrainConfig], workers: int
+) -> None:
+    changes = {
+        "optim.epochs": 3,
+        "augment.brightness": 0.2,
+        "optim.accumulate": 2,
+        "num_workers": workers,
+    }
     unbroken = train(config("unbroken", **changes))
     broken = config("broken", **changes)
     stopped = train(broken, max_minutes=1e-6)

@@ -293,6 +293,26 @@ def test_scene_that_lacks_a_band_is_named(scene: Path) -> None:
         open_sources(placed_config(scene, source, bands=names))
 
 
+def test_bands_that_a_scene_describes_as_others_are_refused_unless_they_are_chosen(
+    scene: Path,
+) -> None:
+    values = np.random.default_rng(0).random((2, SIDE, SIDE)).astype(np.float32)
+    described(write_raster(scene / "right.tif", values), "red", "nir")
+    described(write_raster(scene / "wrong.tif", values), "green", "red")
+    source = [
+        {"image": scene / f"{name}.tif", "labels": scene / "labels.gpkg"}
+        for name in ("right", "wrong")
+    ]
+    names = [{"name": "red"}, {"name": "nir"}]
+    with pytest.raises(
+        BandError,
+        match=r"scene 2 of 2 .*wrong\.tif has other .* red = 1 \(green\), nir = 2 \(red\)",
+    ):
+        open_sources(placed_config(scene, source, bands=names))
+    source[1]["bands"] = [1, 2]
+    assert len(open_sources(placed_config(scene, source, bands=names)).bands) == 2
+
+
 def test_resolutions_that_differ_need_one_to_be_named(scene: Path) -> None:
     warp(scene / "scene.tif", scene / "coarse.tif", "EPSG:32631", 40)
     source = [

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from training_files import write_raster
+import rasterio
+from training_files import described, write_raster
 
-from geoconvlora.errors import ConfigError, LabelError, SceneError
+from geoconvlora.errors import BandError, ConfigError, LabelError, SceneError
 from geoconvlora.training.config_file import load_config
 from geoconvlora.training.sources import Sources, open_sources
 from geoconvlora.training.tile_pair import read_label
@@ -30,6 +31,24 @@ def test_parts_share_no_tile_and_every_tile_comes_once_a_round(tiles_config: Bui
     assert Counter(rounds[0]) == Counter(rounds[1])
     assert rounds[0] != rounds[1]
     assert not {val.draw(key).image.tobytes() for key in range(2)} & set(rounds[0])
+
+
+def test_tile_whose_crs_cannot_be_right_is_refused(tiles: Path, tiles_config: Build) -> None:
+    for folder in ("images", "labels"):
+        path = tiles / folder / "3.tif"
+        with rasterio.open(path) as raster:
+            values = raster.read()
+        write_raster(path, values, left=LEFT_OF_3, crs="EPSG:4326")
+    with pytest.raises(LabelError, match=r"tile whose CRS is WGS 84 begins at 501920, 5\.6e\+06"):
+        sources(tiles_config)
+
+
+def test_bands_that_a_tile_describes_as_others_are_refused(
+    tiles: Path, tiles_config: Build
+) -> None:
+    described(tiles / "images" / "3.tif", "green", "blue", "nir")
+    with pytest.raises(BandError, match=r"3\.tif has other bands than red, green, blue"):
+        sources(tiles_config)
 
 
 def test_larger_tiles_are_cropped_where_image_and_label_agree(tiles_config: Build) -> None:
