@@ -16,7 +16,7 @@ from pyproj import Transformer
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
-from geoconvlora.errors import LabelError, SceneError
+from geoconvlora.errors import BandError, LabelError, SceneError
 from geoconvlora.scenes import Window
 from geoconvlora.scenes.bands import choose_bands
 from geoconvlora.scenes.opening import georeference
@@ -94,7 +94,7 @@ def checked_pair(
     """
     with _open(image_path) as image:
         height, width = image.shape
-        chosen = choose_bands(band_labels(image), names, data.bands, str(image_path), strict=True)
+        chosen = _bands(image, image_path, names, data)
         geobox = _geobox(image)
     with _open(label_path) as label:
         if label.shape != (height, width):
@@ -167,6 +167,15 @@ def describe_tile(path: Path) -> tuple[tuple[str, ...], int]:
         labels, side = band_labels(image), max(image.shape)
     names = (labels[band - 1].name for band in choose_bands(labels, None, None, str(path)))
     return tuple(names), side
+
+
+def _bands(
+    image: DatasetReader, path: Path, names: Sequence[str], data: TilesConfig
+) -> tuple[int, ...]:
+    try:
+        return choose_bands(band_labels(image), names, data.bands, str(path), strict=True)
+    except BandError as error:
+        raise BandError(str(error).replace("with --bands", "with data.bands")) from None
 
 
 def _largest_shift_px(image: GeoBox, label: GeoBox) -> float:

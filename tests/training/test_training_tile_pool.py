@@ -47,7 +47,7 @@ def test_bands_that_a_tile_describes_as_others_are_refused(
     tiles: Path, tiles_config: Build
 ) -> None:
     described(tiles / "images" / "3.tif", "green", "blue", "nir")
-    with pytest.raises(BandError, match=r"3\.tif has other bands than red, green, blue"):
+    with pytest.raises(BandError, match=r"3\.tif has other bands than red, green, .* data\.bands$"):
         sources(tiles_config)
 
 
