@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(
 def as_map(scene: Scene) -> MapSource:
     classes = tuple(ClassInfo(id=i, name=str(i), color="#000000") for i in range(len(scene.bands)))
     scale = np.ones((len(classes), 1, 1), np.float32)
-    return MapSource(scene, "probabilities", classes, "", None, scale, 0 * scale, named=True)
+    return MapSource(scene, "probabilities", classes, "", "", None, scale, 0 * scale, named=True)
 
 
 def joined(source: MapSource, target: Target) -> tuple[np.ndarray, np.ndarray]:
