@@ -21,7 +21,7 @@ def info(
     """Say what a scene, a model file or base weights of ours say of themselves."""
     with warnings_as_lines():
         report = _report(file)
-    show_report(file, report, as_json=as_json)
+    show_report(file, report, as_json=as_json, json_only=("config",))
 
 
 def _report(file: str) -> dict[str, Any]:

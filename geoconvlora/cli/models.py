@@ -77,7 +77,7 @@ def show(
     """Show what a model or base weights say of themselves."""
     from geoconvlora.weights.report import describe_weights
 
-    show_report(name, describe_weights(name), as_json=as_json)
+    show_report(name, describe_weights(name), as_json=as_json, json_only=("config",))
 
 
 @app.command("pull")

@@ -22,7 +22,7 @@ def test_scene_as_json(run, scene) -> None:
 def test_scene_as_table(run, scene) -> None:
     done = run("info", scene)
     assert done.returncode == 0
-    for word in ("EPSG:32631", "uint8", "gsd_m", "green"):
+    for word in ("EPSG:32631", "uint8", "gsd_m", "green", "600000, 5599200, 601000, 5600000"):
         assert word in done.stdout
 
 

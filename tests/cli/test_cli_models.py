@@ -33,6 +33,15 @@ def test_show_is_the_whole_card(run) -> None:
     assert card["training"]["data"]
 
 
+def test_show_for_people_is_of_a_page(run) -> None:
+    shown = run("models", "show", "fields").stdout
+    assert "rank 4, alpha 16, experts 4" in shown
+    assert "id 1, name field, color #7fbf3f" in shown
+    assert "config: printed with --json" in shown
+    assert "{" not in shown
+    assert len(shown.splitlines()) < 100
+
+
 def test_show_of_an_unknown_model_is_exit_2(run) -> None:
     done = run("models", "show", "no-such-model")
     assert done.returncode == 2
