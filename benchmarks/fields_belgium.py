@@ -32,6 +32,7 @@ from odc.geo.geobox import GeoBox
 from geoconvlora.evaluate import ObjectScores, object_scores
 from geoconvlora.inference.scene_mapper import SceneMapper
 from geoconvlora.inference.task import Augmentation
+from geoconvlora.scenes.origin import Origin
 from geoconvlora.vector import MapPolygons, PolygonOptions
 from geoconvlora.weights import read_card
 from geoconvlora.weights.card import ModelCard
@@ -110,8 +111,7 @@ def objects_by_setting(
             classes=card.classes,
             rule=rule,
             options=PolygonOptions(),
-            scene="belgium",
-            model=card.name,
+            origin=Origin("belgium", model=card.name),
         )
         done = [
             polygons.feed(mapped[:, row : row + FEED_ROWS], valid[row : row + FEED_ROWS])

@@ -38,8 +38,7 @@ class MapSource:
         scene: The raster.
         kind: Whether it holds a band a class, or one band of class numbers.
         classes: Its classes in the order of its layers.
-        model: The model that made it; empty where it is not known.
-        model_sha256: Of that model's file, likewise.
+        origin: The scene, and the model that made the map where that is known.
         rule: How its classes become objects; None: they do not.
         scale: ``(K, 1, 1)`` from stored values to probabilities, by multiplication.
         offset: ``(K, 1, 1)``, added to that.
@@ -49,8 +48,7 @@ class MapSource:
     scene: Scene
     kind: MapKind
     classes: tuple[ClassInfo, ...]
-    model: str
-    model_sha256: str
+    origin: Origin
     rule: InstanceRule | None
     scale: NDArray[np.float32]
     offset: NDArray[np.float32]
@@ -93,7 +91,8 @@ class MapSource:
 
     def labelled(self, classes: tuple[ClassInfo, ...], model: str) -> MapSource:
         """Return the same map with the classes of a model."""
-        return replace(self, classes=classes, model=model, named=True)
+        origin = replace(self.origin, model=model)
+        return replace(self, classes=classes, origin=origin, named=True)
 
     def close(self) -> None:
         """Close the file; reading opens it again."""
@@ -127,8 +126,7 @@ def open_map(path: str | Path) -> MapSource:
         scene=scene,
         kind=kind,
         classes=classes,
-        model=origin.model,
-        model_sha256=origin.model_sha256,
+        origin=origin,
         rule=rule,
         scale=scale,
         offset=offset,

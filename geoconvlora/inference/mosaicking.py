@@ -142,8 +142,8 @@ def mosaic(
     origin = Origin(
         ",".join(sorted(joined.names)),
         joint_date(dates.values()),
-        _all_of(source.model for source in sources),
-        _all_of(source.model_sha256 for source in sources),
+        _all_of(source.origin.model for source in sources),
+        _all_of(source.origin.model_sha256 for source in sources),
     )
     layers = PolygonLayers(
         plan.polygons,

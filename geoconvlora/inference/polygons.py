@@ -107,10 +107,7 @@ class PolygonLayers:
             classes=card.classes,
             rule=card.instances,
             options=options,
-            scene=origin.scene,
-            model=origin.model,
-            model_sha256=origin.model_sha256,
-            date=origin.date,
+            origin=origin,
         )
 
     def feed(self, rows: MapRows) -> None:

@@ -35,10 +35,7 @@ class MapPolygons:
         classes: The model's classes, in the order of the probabilities.
         rule: How probabilities become objects; None: regions of the most probable class.
         options: What the user asked for.
-        scene: Name of the scene, an attribute of every polygon.
-        model: Name of the model, likewise.
-        model_sha256: Of the model's file, likewise; empty: not known.
-        date: When the scene was taken, ISO 8601, likewise; empty: not known.
+        origin: Scene, date and model, attributes of every polygon.
         block_rows: Rows that are worked on at a time.
         extent: Rows and columns to which the grid's last, partial ones reach; None: whole ones.
 
@@ -54,7 +51,7 @@ class MapPolygons:
         >>> classes = [ClassInfo(id=0, name="water", color="#0000ff"),
         ...            ClassInfo(id=1, name="land", color="#00ff00")]
         >>> polygons = MapPolygons(geobox=grid, classes=classes, rule=None,
-        ...                        options=PolygonOptions(), scene="s", model="m")
+        ...                        options=PolygonOptions(), origin=Origin("s"))
         >>> probabilities = np.full((2, 2, 4), 0.25, np.float32)
         >>> probabilities[1, :, 2:] = 0.75
         >>> early = polygons.feed(probabilities, np.ones((2, 4), bool))
@@ -69,10 +66,7 @@ class MapPolygons:
         classes: Sequence[ClassInfo],
         rule: InstanceRule | None,
         options: PolygonOptions,
-        scene: str,
-        model: str,
-        model_sha256: str = "",
-        date: str = "",
+        origin: Origin,
         block_rows: int = BLOCK_ROWS,
         extent: tuple[float, float] | None = None,
     ) -> None:
@@ -81,14 +75,14 @@ class MapPolygons:
         self._names = (
             {c.id: c.name for c in classes} if rule is None else {rule.interior: rule.name}
         )
-        self._wanted = wanted_ids(self._names, options.classes, f"model '{model}'")
+        self._wanted = wanted_ids(self._names, options.classes, f"model '{origin.model}'")
         minimum = options.min_area_m2
         if minimum is None:
             minimum = 0.0 if rule is None else rule.min_area_m2
         least = 0.0 if rule is None else rule.min_extent
         self._table = FeatureTable(
             geobox,
-            Origin(scene, date, model, model_sha256),
+            origin,
             min_area_m2=minimum,
             min_confidence=least,
             neighbours=options.neighbours,
@@ -119,7 +113,8 @@ class MapPolygons:
             )
         if options.close_gaps_px and rule is None:
             raise ConfigError(
-                f"close_gaps_px is for objects, and model '{model}' maps classes: leave it out"
+                f"close_gaps_px is for objects, and model '{origin.model}' maps classes: "
+                "leave it out"
             )
         self._gaps = (
             GapCloser(geobox.width, options.close_gaps_px) if options.close_gaps_px else None

@@ -16,6 +16,7 @@ from odc.geo.geobox import GeoBox
 
 from geoconvlora.adapters import attach
 from geoconvlora.sam import build_segmenter
+from geoconvlora.scenes.origin import Origin
 from geoconvlora.vector import MapPolygons, PolygonOptions
 from geoconvlora.weights import read_card, save_model
 
@@ -59,7 +60,7 @@ def compiled() -> None:
     probabilities = np.random.default_rng(0).dirichlet([1, 1, 1], (8, 8)).transpose(2, 0, 1)
     for rule in (None, card.instances):
         polygons = MapPolygons(
-            geobox=grid, classes=card.classes, rule=rule, options=options, scene="", model=""
+            geobox=grid, classes=card.classes, rule=rule, options=options, origin=Origin("")
         )
         polygons.feed(probabilities.astype(np.float32), np.ones((8, 8), bool))
         polygons.finish()

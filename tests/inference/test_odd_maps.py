@@ -15,6 +15,7 @@ from geoconvlora.inference.map_source import MapSource
 from geoconvlora.inference.target import Target, choose_target
 from geoconvlora.scenes import Scene, Window, open_scene
 from geoconvlora.scenes.inputs import raster_names
+from geoconvlora.scenes.origin import Origin
 from geoconvlora.weights.card import ClassInfo
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +31,9 @@ pytestmark = pytest.mark.skipif(
 def as_map(scene: Scene) -> MapSource:
     classes = tuple(ClassInfo(id=i, name=str(i), color="#000000") for i in range(len(scene.bands)))
     scale = np.ones((len(classes), 1, 1), np.float32)
-    return MapSource(scene, "probabilities", classes, "", "", None, scale, 0 * scale, named=True)
+    return MapSource(
+        scene, "probabilities", classes, Origin(""), None, scale, 0 * scale, named=True
+    )
 
 
 def joined(source: MapSource, target: Target) -> tuple[np.ndarray, np.ndarray]:

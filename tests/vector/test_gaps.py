@@ -12,6 +12,7 @@ from scipy import ndimage
 from skimage.measure import label
 
 from geoconvlora.errors import ConfigError
+from geoconvlora.scenes.origin import Origin
 from geoconvlora.vector import MapPolygons, PolygonOptions, polygonize
 from geoconvlora.vector.gaps import GapCloser
 from geoconvlora.vector.parts import NOTHING
@@ -150,8 +151,7 @@ def test_objects_of_a_model_do_not_depend_on_feeds_when_gaps_are_closed(utm_grid
             classes=[ClassInfo(id=i, name=f"c{i}", color="#123456") for i in range(3)],
             rule=InstanceRule(interior=1, boundary=2),
             options=PolygonOptions(close_gaps_px=gap_px, simplify_px=0),
-            scene="scene",
-            model="model",
+            origin=Origin("scene", model="model"),
             block_rows=16,
         )
         valid = np.ones((120, 60), bool)

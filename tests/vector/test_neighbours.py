@@ -11,6 +11,7 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 from skimage.measure import label
 
+from geoconvlora.scenes.origin import Origin
 from geoconvlora.vector import MapPolygons, PolygonOptions, polygonize
 from geoconvlora.vector.neighbours import Neighbours
 from geoconvlora.vector.parts import NOTHING
@@ -135,8 +136,7 @@ def test_neighbours_of_objects_are_those_that_are_written(utm_grid, feed_rows):
         classes=[ClassInfo(id=i, name=name, color="#123456") for i, name in enumerate(names)],
         rule=InstanceRule(interior=1, boundary=2, name="field", min_area_m2=900, min_extent=0.7),
         options=PolygonOptions(neighbours=True),
-        scene="scene",
-        model="model",
+        origin=Origin("scene", model="model"),
         block_rows=16,
     )
     valid = np.ones((feed_rows, 60), bool)

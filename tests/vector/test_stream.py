@@ -11,6 +11,7 @@ from odc.geo.geobox import GeoBox
 from scipy import ndimage
 
 from geoconvlora.errors import ConfigError, SceneError
+from geoconvlora.scenes.origin import Origin
 from geoconvlora.vector import MapPolygons, PolygonOptions
 from geoconvlora.vector.schema import COLUMNS
 from geoconvlora.weights.card import ClassInfo, InstanceRule
@@ -35,8 +36,7 @@ def _map(grid, probabilities, valid=None, *, feed_rows=1000, rule=None, **option
         classes=CLASSES,
         rule=rule,
         options=PolygonOptions(**options),
-        scene="scene",
-        model="model",
+        origin=Origin("scene", model="model"),
         block_rows=16,
     )
     done = [
