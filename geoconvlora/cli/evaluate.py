@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -193,11 +194,14 @@ def _values(option: str, text: str) -> list[int]:
 
 def _numbers(option: str, text: str) -> list[float]:
     try:
-        return [float(part) for part in text.split(",")]
+        numbers = [float(part) for part in text.split(",")]
     except ValueError:
         raise typer.BadParameter(
             f"{text!r} is not numbers with commas between", param_hint=option
         ) from None
+    if not all(map(math.isfinite, numbers)):
+        raise typer.BadParameter(f"{text!r} holds a number that is not finite", param_hint=option)
+    return numbers
 
 
 def _width(text: str) -> tuple[float, str]:

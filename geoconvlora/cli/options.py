@@ -12,7 +12,7 @@
 | ``--neighbours`` | flag | predict, polygonize, mosaic |
 | ``--smooth`` | pixels | predict, polygonize, mosaic |
 | ``--close-gaps`` | pixels | predict, polygonize |
-| ``--dst-crs --res --resampling --merge --fade`` | | predict (several scenes), mosaic |
+| ``--dst-crs --res --resampling --merge --fade`` | | predict, mosaic |
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ CountNeighbours = Annotated[
 ]
 DstCrs = Annotated[
     str | None,
-    typer.Option("--dst-crs", help="CRS of the joined map, e.g. EPSG:3035; default: the first's."),
+    typer.Option("--dst-crs", help="CRS of the map, e.g. EPSG:3035; default: the (first) scene's."),
 ]
 Res = Annotated[
     float | None,

@@ -74,6 +74,7 @@ def measure_cost(config: TrainConfig, samples: Pool) -> Cost:
         bands=len(config.bands),
         classes=len(config.classes),
     ).to(device)
+    network.encoder.recompute = config.optim.recompute
     batch = _first_batch(samples, config.optim.batch_size, device)
     steps = _Steps(config, network, batch)
     seconds = _timed(steps.step, device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,13 @@ def class_ids(
 
     Raises:
         LabelError: A value is no class of the prediction.
+        ConfigError: A key is none of the values.
 
     Example:
         >>> class_ids(["crop", "2"], {1: "crop", 2: "water"}, {}, "labels").tolist()
         [1, 2]
     """
+    check_keys(class_map, texts)
     by_text: dict[str, int] = {}
     unknown = []
     for text in sorted(set(texts)):
@@ -44,6 +46,23 @@ def class_ids(
             f"have (it has {known}): map them with --class-map LABEL=CLASS"
         )
     return np.array([by_text[text] for text in texts], np.int64)
+
+
+def check_keys(mapping: Mapping[str, str], classes: Iterable[str]) -> None:
+    """Refuse to rename what is not there: the key is mistyped.
+
+    Args:
+        mapping: From class to class.
+        classes: Those that there are.
+
+    Raises:
+        ConfigError: A key is none of them.
+    """
+    known = set(classes)
+    for key in mapping:
+        if key not in known:
+            listed = ", ".join(sorted(known)[:10]) + (", ..." if len(known) > 10 else "")
+            raise ConfigError(f"{key!r} is no class: give one of {listed}")
 
 
 def lookup(

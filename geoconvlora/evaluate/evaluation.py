@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from geoconvlora.errors import ConfigError, LabelError
 from geoconvlora.evaluate.blocks import DRAWS
+from geoconvlora.evaluate.class_table import check_keys
 from geoconvlora.evaluate.extents import read_extent
 from geoconvlora.evaluate.object_evaluation import ObjectComparison, compare_objects
 from geoconvlora.evaluate.output_files import check_output, write_whole
@@ -115,9 +117,11 @@ def evaluate(
     if polygons[0]:
         _refuse({"--ignore": ignored, "--boundary": tolerance}, "rasters")
         ours, theirs = _layers(prediction, labels, column, prediction_column)
+        (theirs,) = _renamed([theirs], class_map or {})
+        ours, theirs = _renamed([ours, theirs], merge or {})
         comparison = compare_objects(
-            _renamed(ours, merge or {}),
-            _renamed(_renamed(theirs, class_map or {}), merge or {}),
+            ours,
+            theirs,
             extent=extent,
             min_area_m2=min_area_m2 or 0.0,
             sizes=sizes,
@@ -174,16 +178,25 @@ def _layers(
     )
 
 
-def _renamed(layer: PolygonLayer, mapping: Mapping[str, str]) -> PolygonLayer:
+def _renamed(layers: Sequence[PolygonLayer], mapping: Mapping[str, str]) -> list[PolygonLayer]:
+    """Layers with classes called otherwise; each that is to be must be in one of them."""
     if not mapping:
-        return layer
-    if layer.classes is None:
-        raise ConfigError(
-            f"{layer.name}: no classes are compared, so none can be mapped or merged: name their "
-            "columns with --column and --prediction-column"
-        )
-    classes = [mapping.get(each, each) for each in layer.classes.tolist()]
-    return replace(layer, classes=np.array(classes, dtype=object))
+        return list(layers)
+    columns: list[list[str]] = []
+    for layer in layers:
+        if layer.classes is None:
+            raise ConfigError(
+                f"{layer.name}: no classes are compared, so none can be mapped or merged: name "
+                "their columns with --column and --prediction-column"
+            )
+        columns.append(layer.classes.tolist())
+    # A layer without polygons could hold any class.
+    if all(columns):
+        check_keys(mapping, itertools.chain(*columns))
+    return [
+        replace(layer, classes=np.array([mapping.get(c, c) for c in column], dtype=object))
+        for layer, column in zip(layers, columns, strict=True)
+    ]
 
 
 def _drawn(comparison: PixelComparison | ObjectComparison) -> bytes:

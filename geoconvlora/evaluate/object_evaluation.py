@@ -214,7 +214,7 @@ def _by_size(matching: Matching, edges: Sequence[float] | None) -> tuple[SizeCla
     if edges is None:
         parts = np.arange(1, _SIZE_CLASSES) / _SIZE_CLASSES
         edges = np.unique([_round(float(q)) for q in np.quantile(true, parts)]).tolist()
-    elif list(edges) != sorted(set(edges)) or min(edges, default=1) <= 0:
+    elif not np.isfinite(edges).all() or (np.diff(edges, prepend=0.0) <= 0).any():
         raise ConfigError(f"sizes are {list(edges)}: give rising areas in m² above 0")
     hits = len(matched.iou)
     true_class, our_class = (np.searchsorted(edges, each, "right") for each in (true, predicted))

@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from geoconvlora.errors import LabelError
+from geoconvlora.errors import ConfigError, LabelError
 from geoconvlora.evaluate.burning import BurntPolygons, all_around, grid_crs
 from geoconvlora.evaluate.class_table import class_ids, lookup
 from geoconvlora.evaluate.polygons import PolygonLayer
@@ -103,6 +103,11 @@ def _polygon_ids(
     labels: PolygonLayer, prediction: ClassRaster, class_map: Mapping[str, str]
 ) -> NDArray[np.int64]:
     if labels.classes is None:
+        if class_map:
+            raise ConfigError(
+                f"{labels.name}: no classes are read, so none can be mapped: name their column "
+                "with --column"
+            )
         return np.full(len(labels), _ONLY_CLASS, np.int64)
     where = f"the class column of {labels.name}"
     return class_ids(labels.classes.tolist(), prediction.names, class_map, where)

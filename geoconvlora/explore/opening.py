@@ -216,7 +216,8 @@ def _ids(pixels: StoredPixels, dtype: str, path: str) -> NDArray[np.unsignedinte
         raise BandError(
             f"{path} holds {strange:g}, which is no class id (0 to 65534): is it an image?"
         )
-    return np.where(pixels.valid, ids, nothing).astype(dtype)
+    # Of uint8 and a larger number NumPy makes uint8.
+    return np.where(pixels.valid, ids.astype(dtype), np.array(nothing, dtype))
 
 
 def _distinct(names: Sequence[str]) -> list[str]:

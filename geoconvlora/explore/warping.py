@@ -14,6 +14,7 @@ from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.warp import reproject
 
+from geoconvlora.explore.meridian import turn_of, turns_to
 from geoconvlora.explore.rows import geobox_of
 from geoconvlora.scenes.environment import raster_environment
 
@@ -31,22 +32,24 @@ def values_on(array: xr.DataArray, geobox: GeoBox) -> NDArray[Any]:
     own = geobox_of(array)
     nothing = array.attrs.get("_FillValue", np.nan)
     warped = np.full((*array.shape[:-2], *geobox.shape), nothing, array.dtype)
-    rows, columns = _window(own, geobox)
-    if rows.start >= rows.stop or columns.start >= columns.stop:
-        return warped
-    with raster_environment():
-        reproject(
-            np.ascontiguousarray(array[..., rows, columns].values),
-            warped,
-            src_transform=own[rows, columns].affine,
-            src_crs=_crs(own),
-            src_nodata=nothing,
-            dst_transform=geobox.affine,
-            dst_crs=_crs(geobox),
-            dst_nodata=nothing,
-            resampling=Resampling.nearest,
-            tolerance=_WARP_ERROR_PX,
-        )
+    for place in _places(own, geobox):
+        rows, columns = _window(place, geobox)
+        if rows.start >= rows.stop or columns.start >= columns.stop:
+            continue
+        with raster_environment():
+            reproject(
+                np.ascontiguousarray(array[..., rows, columns].values),
+                warped,
+                src_transform=place[rows, columns].affine,
+                src_crs=_crs(own),
+                src_nodata=nothing,
+                dst_transform=geobox.affine,
+                dst_crs=_crs(geobox),
+                dst_nodata=nothing,
+                resampling=Resampling.nearest,
+                tolerance=_WARP_ERROR_PX,
+                init_dest_nodata=False,
+            )
     return warped
 
 
@@ -74,9 +77,37 @@ def _lattice(geobox: GeoBox, crs: Any) -> tuple[NDArray[np.float64], NDArray[np.
     return x, y
 
 
+def _places(own: GeoBox, wanted: GeoBox) -> list[GeoBox]:
+    """A grid, and where another one in degrees lies on it a turn further west or east.
+
+    GDAL takes longitudes a turn apart for one place, but not those of one CRS.
+    """
+    turn = _turn(own)
+    if turn is None or own.crs != wanted.crs:
+        return [own]
+    box, other = own.boundingbox, wanted.boundingbox
+    there = [
+        shift
+        for shift in (-turn, turn)
+        if box.left + shift < other.right and box.right + shift > other.left
+    ]
+    moved = [Affine.translation(shift, 0) @ own.affine for shift in there]
+    return [own, *(GeoBox(own.shape, affine, own.crs) for affine in moved)]
+
+
 def _window(own: GeoBox, wanted: GeoBox) -> tuple[slice, slice]:
     """Rows and columns of a grid that another one can want."""
     x, y = _lattice(wanted, own.crs)
+    turn = _turn(own)
+    if turn is not None and own.crs != wanted.crs:
+        # Longitudes jump at the 180th meridian, which the grid may go past.
+        box = own.boundingbox
+        placed = np.isfinite(x)
+        x = np.where(placed, x, np.nan)
+        x = x + turns_to(x, (box.left + box.right) / 2, turn)
+        if x.max(where=placed, initial=-np.inf) - x.min(where=placed, initial=np.inf) > turn / 2:
+            # They jump half around the Earth from the grid: it may be wanted at both its ends.
+            x, y = np.stack([0 * x + box.left, 0 * x + box.right]), np.stack([y, y])
     a, b, left, d, e, top = tuple(~own.affine)[:6]
     column, row = a * x + b * y + left, d * x + e * y + top
     placed = np.isfinite(column) & np.isfinite(row)
@@ -87,6 +118,11 @@ def _window(own: GeoBox, wanted: GeoBox) -> tuple[slice, slice]:
         high = np.ceil(inside.max(initial=0)) + _MARGIN_PX
         spans.append(slice(int(np.clip(low, 0, size)), int(np.clip(high, 0, size))))
     return spans[0], spans[1]
+
+
+def _turn(geobox: GeoBox) -> float | None:
+    assert geobox.crs is not None
+    return turn_of(pyproj.CRS(geobox.crs.to_wkt()))
 
 
 def _crs(geobox: GeoBox) -> CRS:

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyproj
 import shapely
 import xarray as xr
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from rasterio.features import rasterize
 
 from geoconvlora.errors import ConfigError, LabelError
 from geoconvlora.explore.legend import Legend
+from geoconvlora.explore.meridian import around, turn_of
 from geoconvlora.explore.opening import open_classes, open_scene
 from geoconvlora.explore.pixel_areas import PixelAreas
 from geoconvlora.explore.rows import Map, geobox_of, opened, strips
@@ -152,7 +154,14 @@ def _groups(polygons: gpd.GeoDataFrame, geobox: GeoBox) -> list[Group]:
     if polygons.crs is None:
         raise LabelError("the polygons have no CRS: set it, e.g. polygons.set_crs('EPSG:32631')")
     assert geobox.crs is not None
-    placed = np.asarray(polygons.geometry.to_crs(geobox.crs.to_wkt()).array, object)
+    crs = pyproj.CRS(geobox.crs.to_wkt())
+    placed = np.asarray(polygons.geometry.to_crs(crs).array, object)
+    number = np.arange(len(placed))
+    if (turn := turn_of(crs)) is not None:
+        # The grid may go past the 180th meridian, and so may polygons, or be cut there.
+        box = geobox.boundingbox
+        copies = around(placed, turn, (box.left, box.right))
+        placed, number = np.concatenate(copies), np.tile(number, len(copies))
     a, b, left, d, e, top = tuple(~geobox.affine)[:6]
 
     def to_pixels(xy: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -161,12 +170,11 @@ def _groups(polygons: gpd.GeoDataFrame, geobox: GeoBox) -> list[Group]:
 
     placed = shapely.transform(placed, to_pixels)
     there = np.isfinite(shapely.bounds(placed)).all(axis=1) & (shapely.area(placed) > 0)
-    places = np.flatnonzero(there)
-    kept = placed[places]
+    kept, places = placed[there], number[there]
     group = _colours(kept)
     return [
-        (kept[group == number], places[group == number], shapely.bounds(kept[group == number]))
-        for number in range(int(group.max(initial=-1)) + 1)
+        (kept[group == each], places[group == each], shapely.bounds(kept[group == each]))
+        for each in range(int(group.max(initial=-1)) + 1)
     ]
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from geoconvlora.errors import ConfigError
 from geoconvlora.inference.map_source import MapSource
 from geoconvlora.inference.merging import RULES, Merged, MergeName
 from geoconvlora.inference.provenance import Provenance, distinct_names
 from geoconvlora.inference.rows import MapRows
 from geoconvlora.inference.target import Target
-from geoconvlora.inference.warping import ResamplingName, WarpedMap
+from geoconvlora.inference.warping import ResamplingName, WarpedMap, turns_of
 from geoconvlora.scenes import Window
 from geoconvlora.scenes.area import Area
 
@@ -51,11 +54,15 @@ class JoinedMaps:
         """
         self._target, self._rule, self._area = target, RULES[merge], area
         self._classes = len(sources[0].classes)
-        self._maps = [
-            WarpedMap(source, target, resampling=resampling, fade_px=fade_px) for source in sources
-        ]
         self.names = list(names or distinct_names([source.path for source in sources]))
-        self._name_of = {id(one): name for one, name in zip(self._maps, self.names, strict=True)}
+        self._maps: list[WarpedMap] = []
+        self._name_of: dict[int, str] = {}
+        for source, name in zip(sources, self.names, strict=True):
+            for turns in turns_of(source.geobox, target):
+                turned = target if turns == 0 else target.turned(turns)
+                one = WarpedMap(source, turned, resampling=resampling, fade_px=fade_px)
+                self._maps.append(one)
+                self._name_of[id(one)] = name
         self.provenance = Provenance(target.affine, BLOCK)
 
     def rows(self) -> Iterator[MapRows]:
@@ -108,6 +115,34 @@ class JoinedMaps:
     def __exit__(self, *_: object) -> None:
         for one in self._maps:
             one.close()
+
+
+def check_band_memory(target: Target, classes: int) -> None:
+    """Refuse a target whose bands of rows do not fit into memory.
+
+    Raises:
+        ConfigError: They do not.
+    """
+    # Probabilities and validity, and as much again for what becomes of them.
+    needed = 2 * BLOCK[0] * target.window.width * (4 * classes + 1)
+    if needed > (there := _memory_bytes()):
+        raise ConfigError(
+            f"the target grid would be {target.window.width:,} pixels wide, and {BLOCK[0]} rows of "
+            f"it take {needed / 1e9:.3g} GB of {there / 1e9:.3g} GB of memory: give a coarser "
+            "--res, smaller --bounds, or a CRS in which the maps lie side by side (--dst-crs)"
+        )
+
+
+def _memory_bytes() -> float:
+    """What the machine has, or the process may take; endless where the system does not tell."""
+    try:
+        import resource
+
+        allowed, _ = resource.getrlimit(resource.RLIMIT_AS)
+        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ImportError, AttributeError, ValueError, OSError):
+        return math.inf
+    return there if allowed == resource.RLIM_INFINITY else min(there, allowed)
 
 
 def _starts(start: int, size: int, step: int) -> range:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import colorsys
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -43,6 +43,7 @@ class MapSource:
         scale: ``(K, 1, 1)`` from stored values to probabilities, by multiplication.
         offset: ``(K, 1, 1)``, added to that.
         named: Whether the file names its classes.
+        unlisted: Values read so far of a class raster that are none of its classes.
     """
 
     scene: Scene
@@ -53,6 +54,7 @@ class MapSource:
     scale: NDArray[np.float32]
     offset: NDArray[np.float32]
     named: bool
+    unlisted: set[int] = field(default_factory=set, compare=False)
 
     @property
     def path(self) -> str:
@@ -85,7 +87,9 @@ class MapSource:
             ids = np.array([each.id for each in self.classes], dtype=np.float32)
             layers = (stored.values == ids[:, None, None]) & stored.valid
             # A class that the legend lacks is no class.
-            return Pixels(layers.astype(np.float32), layers.any(axis=0))
+            listed = layers.any(axis=0)
+            self.unlisted.update(map(int, np.unique(stored.values[0][stored.valid & ~listed])))
+            return Pixels(layers.astype(np.float32), listed)
         values = (stored.values * self.scale + self.offset) * stored.valid
         return Pixels(values, stored.valid)
 

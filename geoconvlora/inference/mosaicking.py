@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from geoconvlora.errors import ConfigError
 from geoconvlora.inference.joined_outputs import write_joined
-from geoconvlora.inference.joining import JoinedMaps
+from geoconvlora.inference.joining import JoinedMaps, check_band_memory
 from geoconvlora.inference.map_source import MapSource, open_map, with_same_classes
 from geoconvlora.inference.merging import MergeName
 from geoconvlora.inference.outputs import plan_outputs, spare_sources
@@ -22,15 +22,18 @@ from geoconvlora.inference.polygons import PolygonLayers
 from geoconvlora.inference.target import Bounds, choose_target
 from geoconvlora.inference.warping import ResamplingName
 from geoconvlora.scenes import PredictionGrid
+from geoconvlora.scenes.class_names import CLASSES_TAG
 from geoconvlora.scenes.date import joint_date
 from geoconvlora.scenes.ground import ground_sampling_distance
-from geoconvlora.scenes.inputs import raster_names
+from geoconvlora.scenes.inputs import given_twice, raster_names
 from geoconvlora.scenes.origin import Origin
 from geoconvlora.vector import PolygonOptions
 from geoconvlora.weights.card import ClassInfo, InstanceRule
 
 #: Pixels of the target over which a map fades, unless the user says otherwise.
 FADE_PX = 64.0
+#: Values that a warning lists.
+_LISTED_VALUES = 8
 
 
 class MosaicResult(BaseModel):
@@ -117,7 +120,7 @@ def mosaic(
         ConfigError: An argument cannot work.
 
     Warns:
-        UserWarning: The maps have no valid pixel there.
+        UserWarning: The maps have no valid pixel there, or one has values that its legend lacks.
 
     Example:
         >>> import geoconvlora
@@ -134,6 +137,7 @@ def mosaic(
         [source.geobox for source in sources], dst_crs=dst_crs, res=res, bounds=bounds
     )
     legend = _legend(sources)
+    check_band_memory(target, len(legend.classes))
     if resampling is None:
         resampling = "bilinear" if sources[0].kind == "probabilities" else "nearest"
     joined = JoinedMaps(sources, target, merge=merge, resampling=resampling, fade_px=fade_px)
@@ -170,6 +174,14 @@ def mosaic(
     if dry_run:
         return result
     written = write_joined(joined, plan, target, legend, layers, origin, progress=progress)
+    for source in sources:
+        if source.unlisted:
+            warnings.warn(
+                f"{source.path} holds the {_some(source.unlisted)}, which its tag {CLASSES_TAG} "
+                "does not name: there the outputs have no data; name all in the tag",
+                UserWarning,
+                stacklevel=2,
+            )
     if written.valid_fraction == 0:
         warnings.warn(
             "the maps have no valid pixel there: the outputs hold nothing",
@@ -206,7 +218,7 @@ def check_merging(merge: str, resampling: str | None, fade_px: float) -> None:
 def _check(paths: Sequence[str], merge: str, resampling: str | None, fade_px: float) -> None:
     if not paths:
         raise ConfigError("no map is given: name at least one raster")
-    twice = next((path for path in paths if paths.count(path) > 1), None)
+    twice = given_twice(paths)
     if twice is not None:
         raise ConfigError(f"{twice} is given twice: name each raster once")
     check_merging(merge, resampling, fade_px)
@@ -219,6 +231,12 @@ def _legend(sources: Sequence[MapSource]) -> MosaicLegend:
     kind = first.kind
     rule = rules.pop() if len(rules) == 1 and kind == "probabilities" else None
     return MosaicLegend(first.classes, rule)
+
+
+def _some(values: set[int]) -> str:
+    first = ", ".join(map(str, sorted(values)[:_LISTED_VALUES]))
+    more = len(values) - _LISTED_VALUES
+    return f"value{'s' * (len(values) > 1)} {first}" + (f" and {more:,} more" if more > 0 else "")
 
 
 def _all_of(names: Iterable[str]) -> str:

@@ -36,7 +36,7 @@ from geoconvlora.inference.tiles import Tiling
 from geoconvlora.scenes import PredictionGrid, Window, fit_normaliser, open_scene
 from geoconvlora.scenes.area import read_area
 from geoconvlora.scenes.ground import ground_sampling_distance
-from geoconvlora.scenes.inputs import raster_names
+from geoconvlora.scenes.inputs import given_twice, raster_names
 from geoconvlora.scenes.origin import Origin
 from geoconvlora.vector import PolygonOptions
 from geoconvlora.weights import checked_card
@@ -98,7 +98,8 @@ def predict(
         tile_size: Side of the network's input in pixels, a multiple of 16 up to 4096; None:
             the model's.
         overlap: Pixels that neighbouring tiles share; None: the model's, or a quarter.
-        batch_size: Tiles that the network sees at once; changes results by float rounding only.
+        batch_size: Tiles that the network sees at once; changes results by rounding only, some
+            1e-5 of a probability in float32 and up to some thousandths in bfloat16.
         blend: How overlapping tiles are joined: ``cosine``, ``linear`` or ``gaussian`` weights, or
             each pixel from one tile, ``crop`` from the middle one and ``none`` from the last.
         tta: Test-time augmentation: probabilities are of a tile alone (``none``), or averaged over
@@ -131,7 +132,7 @@ def predict(
         progress: Show a bar on stderr if that is a terminal.
         band_rows: Rows written at a time; changes speed, never the result.
         joining: The grid of several scenes' map, and what counts where they overlap; by default
-            the first scene's grid, and blended.
+            the first scene's grid, and blended. With a CRS or a pixel size, also of one scene's.
 
     Returns:
         What was written, with counts and areas.
@@ -180,9 +181,13 @@ def predict(
         hardware_for(model, device, computed)
     polygons = polygons or PolygonOptions()
     wanted = [band.name for band in card.bands]
-    if len(paths) > 1:
+    joining = joining or Joining()
+    if len(paths) > 1 or joining.regrids:
         if uncertainty is not None:
-            raise ConfigError("uncertainty belongs to one scene: leave it out with several")
+            raise ConfigError(
+                "uncertainty belongs to one scene on its own grid: leave it out with several, "
+                "and with a CRS or a pixel size"
+            )
         return predict_several(
             paths,
             plan,
@@ -204,7 +209,7 @@ def predict(
             ),
             dask=dask,
             area=AskedArea(aoi, bounds, bounds_crs),
-            joining=joining or Joining(),
+            joining=joining,
             polygons=polygons,
             probs_dtype=probs_dtype,
             resume=resume,
@@ -305,7 +310,7 @@ def _scene_paths(scenes: str | Path | Sequence[str | Path]) -> list[str]:
     paths = raster_names([scenes] if isinstance(scenes, (str, PathLike)) else scenes)
     if not paths:
         raise ConfigError("no scene is given: name at least one raster")
-    twice = next((path for path in paths if paths.count(path) > 1), None)
+    twice = given_twice(paths)
     if twice is not None:
         raise ConfigError(f"{twice} is given twice: name each scene once")
     return paths

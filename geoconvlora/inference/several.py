@@ -11,7 +11,7 @@ from pathlib import Path
 from geoconvlora.errors import ConfigError
 from geoconvlora.inference.cluster import cluster_of
 from geoconvlora.inference.joined_outputs import write_joined
-from geoconvlora.inference.joining import JoinedMaps
+from geoconvlora.inference.joining import JoinedMaps, check_band_memory
 from geoconvlora.inference.map_store import is_whole
 from geoconvlora.inference.merging import MergeName
 from geoconvlora.inference.mosaicking import FADE_PX, check_merging
@@ -53,6 +53,11 @@ class Joining:
     resampling: ResamplingName | None = None
     merge: MergeName = "blend"
     fade_px: float = FADE_PX
+
+    @property
+    def regrids(self) -> bool:
+        """Whether a grid other than the first scene's is asked for."""
+        return self.dst_crs is not None or self.res is not None
 
 
 def predict_several(
@@ -100,6 +105,7 @@ def predict_several(
     if asked is not None:
         target = cut(target, asked, zoom_in=zoom_in, zoom_out=zoom_out)
     fine = target.zoomed(zoom_in=zoom_in, zoom_out=zoom_out)
+    check_band_memory(fine, len(card.classes))
     grid = PredictionGrid.zoomed(target.geobox, zoom_in=zoom_in, zoom_out=zoom_out)
     names = distinct_names(paths)
     dates = {name: scene.date for name, scene in zip(names, scenes, strict=True)}

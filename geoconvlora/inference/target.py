@@ -19,7 +19,7 @@ from rasterio.crs import CRS as RasterCRS
 from geoconvlora.errors import ConfigError
 from geoconvlora.scenes import Window
 from geoconvlora.scenes.environment import raster_environment
-from geoconvlora.scenes.ground import ground_sampling_distance
+from geoconvlora.scenes.ground import full_turn, ground_sampling_distance
 from geoconvlora.scenes.opening import RASTER_FAULTS
 
 #: A band of rows must fit into memory, and GDAL counts columns in 32 bits.
@@ -65,6 +65,12 @@ class Target:
         corner = moved(self.affine, window.row, window.column)
         return GeoBox((window.height, window.width), corner, self.crs)
 
+    def turned(self, turns: int) -> Target:
+        """Return the rectangle of a grid in degrees with longitudes higher by whole turns."""
+        a, b, x, d, e, y = tuple(self.affine)[:6]
+        x += turns * full_turn(ProjCRS(self.crs.to_wkt()))
+        return Target(Affine(a, b, x, d, e, y), self.crs, self.window)
+
     def begun_at(self, multiple: int) -> Target:
         """Return the rectangle begun at a row and a column that ``multiple`` divides."""
         top, left = (at // multiple * multiple for at in (self.window.row, self.window.column))
@@ -100,7 +106,8 @@ def choose_target(
 
     Without ``dst_crs`` and ``res`` it is the first map's own grid, extended by whole pixels, so
     that this one is not resampled; otherwise pixels are square and begin at multiples of their
-    size. It covers all maps, or ``bounds``.
+    size. It covers all maps, or ``bounds``. In degrees, where 181 and -179 are one place, maps are
+    taken side by side, and the grid may go past the 180th meridian.
 
     Args:
         geoboxes: Grids of the maps.
@@ -129,10 +136,12 @@ def choose_target(
         side = res if res is not None else _like_on_the_ground(first, crs, bounds)
         affine = Affine(side, 0, 0, 0, -side, 0)
     if bounds is None:
-        corners = [_extent(geobox, affine, crs) for geobox in geoboxes]
+        corners = np.array([_extent(geobox, affine, crs) for geobox in geoboxes])
+        corners = _side_by_side(corners, affine, crs, own=same_crs and res is None)
+        _refuse_coarse(corners, res, crs)
     else:
-        corners = [_bounded(bounds, affine)]
-    top, left, bottom, right = _whole(np.array(corners))
+        corners = np.array([_bounded(bounds, affine)])
+    top, left, bottom, right = _whole(corners)
     if not max(bottom - top, right - left) <= MAX_SIDE:
         raise ConfigError(
             f"the target grid would have {bottom - top:,} x {right - left:,} pixels: give a "
@@ -168,15 +177,27 @@ def project(
     return np.reshape(found[0], x.shape), np.reshape(found[1], y.shape)
 
 
+def turn_px(affine: Affine, crs: CRS) -> float | None:
+    """Columns around the Earth of a grid in degrees; None of others."""
+    if not crs.geographic or affine.b or affine.d:
+        return None
+    return full_turn(ProjCRS(crs.to_wkt())) / abs(float(affine.a))
+
+
 def pixels_of(
     window: Window, points: int, source: Affine, crs: CRS, target: Affine, target_crs: CRS
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return rows and columns on another grid of ``points`` x ``points`` places over a window."""
+    """Return rows and columns on another grid of ``points`` x ``points`` places over a window.
+
+    Where longitudes would jump, they go on.
+    """
     rows = np.linspace(window.row, window.row + window.height, points)
     columns = np.linspace(window.column, window.column + window.width, points)
     column, row = np.meshgrid(columns, rows)
     a, b, left, d, e, top = tuple(source)[:6]
     x, y = project(a * column + b * row + left, d * column + e * row + top, crs, target_crs)
+    if target_crs.geographic and target_crs != crs:
+        x = _gone_on(x, full_turn(ProjCRS(target_crs.to_wkt())))
     a, b, left, d, e, top = tuple(~target)[:6]
     with np.errstate(invalid="ignore"):
         return d * x + e * y + top, a * x + b * y + left
@@ -195,12 +216,18 @@ def _anchored(affine: Affine) -> Affine:
 
 def _crs_of(text: str) -> CRS:
     try:
-        ProjCRS.from_user_input(text)
-        return CRS(text)
+        known = ProjCRS.from_user_input(text)
+        crs = CRS(text)
     except (CRSError, ValueError) as error:
         raise ConfigError(
             f"{text!r} is no coordinate system that PROJ knows: give one such as EPSG:3035"
         ) from error
+    if known.is_geocentric or (known.is_vertical and not known.is_compound):
+        raise ConfigError(
+            f"{text!r} ({known.name}) is a {known.type_name}, in which no map lies flat: give a "
+            "projected or geographic one such as EPSG:3035 (--dst-crs)"
+        )
+    return crs
 
 
 def _like_on_the_ground(first: GeoBox, crs: CRS, bounds: Bounds | None) -> float:
@@ -230,6 +257,66 @@ def _extent(geobox: GeoBox, affine: Affine, crs: CRS) -> tuple[float, float, flo
     if not (np.isfinite(rows).all() and np.isfinite(columns).all()):
         raise ConfigError(f"a scene reaches beyond what {crs} can show: choose another --dst-crs")
     return rows.min(), columns.min(), rows.max(), columns.max()
+
+
+def _gone_on(x: NDArray[np.float64], turn: float) -> NDArray[np.float64]:
+    """Longitudes ``(h, w)`` of a lattice without jumps; as they are around a pole."""
+    if not np.isfinite(x).all():
+        return x
+    edge = np.unwrap(x[:, :1], period=turn, axis=0)
+    found = np.unwrap(x, period=turn, axis=1) + (edge - x[:, :1])
+    return found if (np.abs(np.diff(found, axis=0)) <= turn / 2).all() else x
+
+
+def _side_by_side(
+    corners: NDArray[np.float64], affine: Affine, crs: CRS, *, own: bool
+) -> NDArray[np.float64]:
+    """Move extents ``(n, 4)`` of a grid in degrees by whole turns, so that they span the least.
+
+    Args:
+        corners: Top, left, bottom and right of each.
+        affine: Of the grid.
+        crs: Likewise.
+        own: Whether the grid is the first map's, which stays where it is; otherwise their middle
+            comes to lie between -180 and 180 degrees.
+    """
+    turn = turn_px(affine, crs)
+    left, right = corners[:, 1], corners[:, 3]
+    if turn is None or np.ptp(corners[:, 1::2]) <= turn / 2:
+        return corners
+    found = corners.copy()
+    best = np.ptp(corners[:, 1::2])
+    for start in np.sort(left):
+        first = start + (left - start + SAME_PIXEL) % turn - SAME_PIXEL
+        last = first + right - left
+        if np.ptp([first.min(), last.max()]) < best - SAME_PIXEL:
+            best = np.ptp([first.min(), last.max()])
+            found[:, 1], found[:, 3] = first, last
+    widest = max(turn, float((right - left).max()))
+    if best > widest + SAME_PIXEL:
+        # All around the Earth, and no ground twice.
+        found[:, 3] = np.minimum(right, left.min() + widest)
+        found[:, 1] = np.minimum(left, found[:, 3])
+        return found
+    if (found == corners).all():
+        return corners
+    if own:
+        turns = (found[0, 1] - left[0]) / turn
+    else:
+        middle = affine.a * (found[:, 1].min() + found[:, 3].max()) / 2 + affine.c
+        turns = np.ceil(middle / (turn * abs(affine.a)) - 0.5 - 1e-9) * np.sign(affine.a)
+    found[:, 1::2] -= turn * turns
+    return found
+
+
+def _refuse_coarse(corners: NDArray[np.float64], res: float | None, crs: CRS) -> None:
+    height, width = np.ptp(corners[:, ::2]), np.ptp(corners[:, 1::2])
+    if res is not None and max(height, width) < 1:
+        unit = ProjCRS(crs.to_wkt()).axis_info[0].unit_name
+        raise ConfigError(
+            f"a pixel of {res:g} ({unit}) is larger than all there is to map, {width * res:.3g} x "
+            f"{height * res:.3g}: give a finer --res, in units of the target's CRS"
+        )
 
 
 def _bounded(bounds: Bounds, affine: Affine) -> tuple[float, float, float, float]:

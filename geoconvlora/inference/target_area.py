@@ -13,8 +13,8 @@ from odc.geo.geobox import GeoBox
 from geoconvlora.errors import ConfigError
 from geoconvlora.inference.fading import halo_of
 from geoconvlora.inference.provenance import CELL_PX
-from geoconvlora.inference.target import Target, pixels_of
-from geoconvlora.inference.warping import size_ratio
+from geoconvlora.inference.target import Target, pixels_of, turn_px
+from geoconvlora.inference.warping import sides_of, size_ratio
 from geoconvlora.scenes import Window
 from geoconvlora.scenes.area import Area, read_polygon
 from geoconvlora.scenes.grid import nearest_integer
@@ -102,5 +102,11 @@ def part_needed(geobox: GeoBox, target: Target, fade_px: float) -> Window | None
     margin += math.ceil(1.1 * ratio * (CELL_PX + _SPARE_PX) + 0.01 * span)
     top, left = math.floor(rows.min()) - margin, math.floor(columns.min()) - margin
     bottom, right = math.ceil(rows.max()) + margin, math.ceil(columns.max()) + margin
+    turn = turn_px(geobox.affine, geobox.crs)
+    if turn is not None:
+        # What the target calls 181 degrees may be -179 on the map, or either.
+        sides = sides_of(left, right, whole, turn)
+        if sides:
+            left, right = math.floor(left + sides[0] * turn), math.ceil(right + sides[-1] * turn)
     part = Window(top, left, bottom - top, right - left).clipped(whole.height, whole.width)
     return None if part.empty else part

@@ -6,7 +6,6 @@ import math
 from typing import Any, Literal
 
 import numpy as np
-import pyproj
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.crs import CRS as RasterCRS
@@ -15,11 +14,10 @@ from rasterio.warp import reproject
 
 from geoconvlora.inference.fading import fade_weights, halo_of
 from geoconvlora.inference.map_source import MapSource
-from geoconvlora.inference.target import SAME_PIXEL, Target, moved, pixels_of
+from geoconvlora.inference.target import SAME_PIXEL, Target, moved, pixels_of, turn_px
 from geoconvlora.scenes import Pixels, PredictionGrid, Window
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.grid import coarser, nearest_integer
-from geoconvlora.scenes.ground import full_turn
 
 ResamplingName = Literal["bilinear", "nearest"]
 
@@ -27,6 +25,8 @@ ResamplingName = Literal["bilinear", "nearest"]
 _TOLERANCE_PX = 0.01
 #: Points along the side of a window, of which those between cannot stray far.
 _POINTS = 17
+#: Source pixels of a row of blocks that are read at once.
+_READ_PIXELS = 2**22
 
 
 class WarpedMap:
@@ -61,7 +61,8 @@ class WarpedMap:
         self._geobox = PredictionGrid.zoomed(source.geobox, zoom_out=self._factor).geobox
         self._fade_px = fade_px * ratio / self._factor
         self._shift = _shift(self._geobox, target)
-        self._turn_px = _turn_px(self._geobox)
+        assert self._geobox.crs is not None
+        self._turn_px = turn_px(self._geobox.affine, self._geobox.crs)
         self.footprint = self._footprint()
 
     def pixels(self, window: Window) -> Pixels | None:
@@ -122,7 +123,26 @@ class WarpedMap:
     def _read(self, window: Window) -> Pixels:
         if self._factor == 1:
             return self.source.read(window)
-        return coarser(self.source, self._factor, window)
+        inside = window.clipped(*map(int, self._geobox.shape))
+        if inside.empty:
+            return Pixels.nowhere(len(self.source.classes), window)
+        # A row of blocks as wide as the map may not fit into memory.
+        step = max(1, _READ_PIXELS // self._factor**2)
+        parts = [
+            coarser(
+                self.source,
+                self._factor,
+                Window(
+                    inside.row, left, inside.height, min(step, inside.column + inside.width - left)
+                ),
+            )
+            for left in range(inside.column, inside.column + inside.width, step)
+        ]
+        pixels = Pixels(
+            np.concatenate([part.values for part in parts], axis=2),
+            np.concatenate([part.valid for part in parts], axis=1),
+        )
+        return pixels.within(inside, window)
 
     def _fading(self, window: Window) -> NDArray[np.float32]:
         halo = halo_of(self._fade_px)
@@ -137,8 +157,14 @@ class WarpedMap:
     def _place_of(self, window: Window) -> Window:
         """Pixels of the source that a window of the target needs, inside the source."""
         target, height, width = self._target, *map(int, self._geobox.shape)
-        crs = self._geobox.crs
+        crs, turn = self._geobox.crs, turn_px(target.affine, target.crs)
         assert crs is not None
+        inside = _between_poles(window, target)
+        if inside.empty:
+            return Window(0, 0, 0, 0)
+        if inside != window and turn is not None and window.width > turn / 2:
+            return Window(0, 0, height, width)
+        window = inside
         rows, columns = pixels_of(
             window, _POINTS, target.affine, target.crs, self._geobox.affine, crs
         )
@@ -161,11 +187,21 @@ class WarpedMap:
         )
         if not np.isfinite(places).all():
             return self._target.window
-        return _around(*places)
+        place = _around(*places)
+        turn = turn_px(self._target.affine, self._target.crs)
+        if turn is None or crs.geographic:
+            return place
+        return _on_every_side(place, self._target.window, turn)
 
     def _warp(
         self, layers: NDArray[Any], place: Window, window: Window, resampling: Resampling
     ) -> NDArray[Any]:
+        inside = _between_poles(window, self._target)
+        if inside != window:
+            # Where GDAL has no place it goes on pixel by pixel, which takes seconds.
+            whole = np.zeros((len(layers), window.height, window.width), dtype=layers.dtype)
+            whole[:, *inside.slices_within(window)] = self._warp(layers, place, inside, resampling)
+            return whole
         target = self._target.part(window)
         found = np.zeros((len(layers), window.height, window.width), dtype=layers.dtype)
         with raster_environment():
@@ -185,12 +221,68 @@ class WarpedMap:
         return found
 
 
-def _turn_px(geobox: GeoBox) -> float | None:
-    """Columns around the Earth of a grid in degrees; None of others."""
-    crs, affine = geobox.crs, geobox.affine
-    if crs is None or not crs.geographic or affine.b or affine.d:
-        return None
-    return full_turn(pyproj.CRS(crs.to_wkt())) / abs(float(affine.a))
+def turns_of(geobox: GeoBox, target: Target) -> list[int]:
+    """Whole turns by which a target must be turned for all of a map that lies on it to be found.
+
+    Where map and target are in degrees, one may be at 181 and the other at -179, or both.
+    """
+    crs, turn = geobox.crs, turn_px(target.affine, target.crs)
+    assert crs is not None
+    if turn is None or not crs.geographic:
+        return [0]
+    whole = Window(0, 0, *map(int, geobox.shape))
+    _, columns = pixels_of(whole, 2 * _POINTS, geobox.affine, crs, target.affine, target.crs)
+    if not np.isfinite(columns).all():
+        return [0]
+    start, stop = target.window.column, target.window.column + target.window.width
+    west, east = float(columns.min()), float(columns.max())
+    spans = {
+        side: (max(start, west + side * turn), min(stop, east + side * turn))
+        for side in sides_of(west, east, target.window, turn)
+    }
+    spans = {side: span for side, span in spans.items() if span[1] - span[0] > SAME_PIXEL}
+    if not spans:
+        return [0]
+    widest = max(spans, key=lambda side: spans[side][1] - spans[side][0])
+    first, last = spans[widest]
+    # Of a map that goes around the Earth and on, the rest is the same ground.
+    needed = [
+        side
+        for side, span in spans.items()
+        if side == widest or span[0] < first - SAME_PIXEL or span[1] > last + SAME_PIXEL
+    ]
+    return [-side * round(math.copysign(1, target.affine.a)) for side in needed]
+
+
+def sides_of(west: float, east: float, window: Window, turn: float) -> range:
+    """Whole turns of ``turn`` columns after which what lies between two columns meets a window."""
+    start, stop = window.column, window.column + window.width
+    return range(math.ceil((start - east) / turn), math.floor((stop - west) / turn) + 1)
+
+
+def _on_every_side(place: Window, window: Window, turn: float) -> Window:
+    """The part of a grid in degrees, as high as a place, that holds it on all sides of a window."""
+    if place.width > turn / 2:
+        # Maybe a map of a pole, which has every longitude.
+        return Window(place.row, window.column, place.height, window.width)
+    west, east = place.column, place.column + place.width
+    sides = sides_of(west, east, window, turn)
+    if not sides:
+        return place
+    left, right = math.floor(west + sides[0] * turn), math.ceil(east + sides[-1] * turn)
+    return Window(place.row, left, place.height, right - left)
+
+
+def _between_poles(window: Window, target: Target) -> Window:
+    """The part of a window that is on the Earth, of a grid in degrees: GDAL has no place beyond."""
+    affine, turn = target.affine, turn_px(target.affine, target.crs)
+    if turn is None:
+        return window
+    pole = turn * abs(affine.a) / 4
+    first, last = sorted(((pole - affine.f) / affine.e, (-pole - affine.f) / affine.e))
+    top = max(window.row, math.ceil(first - SAME_PIXEL))
+    bottom = min(window.row + window.height, math.floor(last + SAME_PIXEL))
+    return Window(top, window.column, max(0, bottom - top), window.width)
 
 
 def _crs(geobox: GeoBox) -> RasterCRS:

@@ -18,7 +18,13 @@ from rasterio.features import geometry_mask
 from shapely.geometry.base import BaseGeometry
 
 from geoconvlora.errors import ConfigError
-from geoconvlora.scenes.area_clipping import SIDE_PARTS, near, only_polygons
+from geoconvlora.scenes.area_clipping import (
+    SIDE_PARTS,
+    beside,
+    gone_on,
+    near,
+    only_polygons,
+)
 from geoconvlora.scenes.grid import PredictionGrid, crop
 from geoconvlora.scenes.pixels import Window
 from geoconvlora.scenes.scene import Scene
@@ -180,7 +186,7 @@ def read_polygon(
         bounds: Likewise.
         bounds_crs: Likewise.
         place: Where, in ``crs``, the polygon is needed: what lies far from there, and what the CRS
-            may have no place for, is left out.
+            may have no place for, is left out. Longitudes are taken on its side of the Earth.
 
     Raises:
         ConfigError: The file cannot be read or holds no polygon, the box is empty, or its CRS is
@@ -197,6 +203,8 @@ def read_polygon(
     if bounds is not None:
         polygons.append(_box_of(bounds, bounds_crs, crs, place))
         names.append(f"the box {','.join(f'{b:g}' for b in bounds)}")
+    if place is not None:
+        polygons = [beside(polygon, place) for polygon in polygons]
     shared = polygons[0]
     if len(polygons) > 1:
         shared = only_polygons(shapely.intersection_all(polygons))
@@ -221,7 +229,9 @@ def _polygon_of(path: Path, crs: GridCRS, place: GeoBox | None) -> BaseGeometry:
     polygons = own.geometry
     if place is not None and layer.crs != CRS(crs.to_wkt()):
         polygons = gpd.GeoSeries(near(polygons.to_numpy(), layer.crs, place), crs=layer.crs)
-    return only_polygons(polygons.to_crs(crs.to_wkt()).make_valid().to_numpy())
+    projected = polygons.to_crs(crs.to_wkt()).to_numpy()
+    whole = gone_on(projected, polygons.to_numpy(), CRS(layer.crs), CRS(crs.to_wkt()))
+    return only_polygons(shapely.make_valid(whole))
 
 
 def _box_of(
@@ -249,7 +259,10 @@ def _box_of(
     def bent(xy: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.stack(to_grid.transform(xy[:, 0], xy[:, 1]), axis=1)
 
-    return shapely.transform(box, bent)
+    (whole,) = gone_on(
+        np.array([shapely.transform(box, bent)]), np.array([box]), own, CRS(crs.to_wkt())
+    )
+    return whole
 
 
 def _extent(scene: Scene) -> str:

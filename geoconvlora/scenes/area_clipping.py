@@ -1,4 +1,4 @@
-"""Polygons of an area, cut to what lies near a scene before they are projected there."""
+"""Polygons of an area, brought to a scene: cut to what lies near, and on its side of the Earth."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shapely
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj import CRS, Transformer
+from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
 from geoconvlora.scenes.ground import full_turn
@@ -63,6 +64,96 @@ def near(polygons: NDArray[Any], crs: CRS, place: GeoBox) -> NDArray[Any]:
         shapely.intersection(shapely.make_valid(polygons[far]), reach), side / SIDE_PARTS
     )
     return cut
+
+
+def gone_on(projected: NDArray[Any], polygons: NDArray[Any], crs: CRS, target: CRS) -> NDArray[Any]:
+    """Return projected polygons whose longitudes go on where those of the projection jump.
+
+    A polygon around a pole stays as it is.
+
+    Args:
+        projected: ``(n,)`` geometries in ``target``.
+        polygons: The same before they were projected.
+        crs: Theirs.
+        target: Another CRS; only of a geographic one longitudes jump.
+    """
+    if not target.is_geographic or crs == target:
+        return projected
+    turn = full_turn(target)
+    west, _, east, _ = shapely.bounds(projected).T
+    to_target = Transformer.from_crs(crs, target, always_xy=True)
+
+    def bent(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.stack(to_target.transform(xy[:, 0], xy[:, 1]), axis=1)
+
+    def kept(xy: NDArray[np.float64]) -> NDArray[np.float64]:
+        found, before = bent(xy), xy[:, 0] * turn / full_turn(crs)
+        found[:, 0] -= turn * np.round((found[:, 0] - before) / turn)
+        return found
+
+    whole = projected.copy()
+    wide = np.isfinite(west) & np.isfinite(east)
+    wide[wide] = east[wide] - west[wide] > turn / 2
+    for index in np.flatnonzero(wide):
+        if crs.is_geographic:
+            whole[index] = shapely.transform(polygons[index], kept)
+            continue
+        left, bottom, right, top = shapely.bounds(polygons[index])
+        # A side that spans the Earth is told from a jump by what lies between its ends.
+        sides = shapely.segmentize(polygons[index], max(right - left, top - bottom) / SIDE_PARTS)
+        whole[index] = _unwrapped(shapely.transform(sides, bent), turn) or projected[index]
+    return whole
+
+
+def beside(polygon: BaseGeometry, place: GeoBox) -> BaseGeometry:
+    """Return a polygon on the side of the Earth that a place in the same CRS has its longitudes on.
+
+    Of a geographic CRS 181 and -179 degrees are one place. A part that lies on the place in several
+    ways is returned in all.
+    """
+    assert place.crs is not None
+    crs = CRS(place.crs.to_wkt())
+    parts = shapely.get_parts(polygon)
+    west, _, east, _ = shapely.bounds(parts).T
+    if not crs.is_geographic or not (np.isfinite(west).all() and np.isfinite(east).all()):
+        return polygon
+    turn, box = full_turn(crs), place.boundingbox
+    first = np.floor((box.left - east) / turn) + 1
+    last = np.ceil((box.right - west) / turn) - 1
+    nearest = np.round((box.left + box.right - west - east) / 2 / turn)
+    away = first > last
+    first, last = np.where(away, nearest, first), np.where(away, nearest, last)
+    if not (first.any() or last.any()):
+        return polygon
+    turned = [
+        translate(part, k * turn)
+        for part, low, high in zip(parts, first, last, strict=True)
+        for k in np.arange(low, high + 1)
+    ]
+    return only_polygons(turned)
+
+
+def _unwrapped(polygon: BaseGeometry, turn: float) -> BaseGeometry | None:
+    """The same with rings that go on where longitudes jump; None where one goes round a pole."""
+    parts = []
+    for part in shapely.get_parts(polygon):
+        if part.geom_type != "Polygon":
+            continue
+        rings: list[NDArray[np.float64]] = []
+        for ring in (part.exterior, *part.interiors):
+            xy = shapely.get_coordinates(ring)
+            x = np.unwrap(xy[:, 0], period=turn)
+            if abs(x[-1] - x[0]) > turn / 2:
+                return None
+            x[-1] = x[0]
+            if rings:
+                # A hole lies where the outer ring does.
+                outer = rings[0][:, 0]
+                off = (outer.min() + outer.max() - x.min() - x.max()) / 2
+                x += turn * np.round(off / turn)
+            rings.append(np.stack([x, xy[:, 1]], axis=1))
+        parts.append(shapely.Polygon(rings[0], rings[1:]))
+    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
 
 
 def _points(place: GeoBox, crs: CRS) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -12,6 +12,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from pyproj import CRS
 
 from geoconvlora.errors import SceneError
 from geoconvlora.scenes.ground import radius_of_another_body
@@ -156,7 +157,8 @@ def check_resolution(scene: Scene, resolution: Resolution) -> None:
 
 
 def _check_body(scene: Scene, resolution: Resolution) -> None:
-    radius_m = radius_of_another_body(scene.geobox)
+    assert scene.geobox.crs is not None
+    radius_m = radius_of_another_body(CRS.from_wkt(scene.geobox.crs.to_wkt()))
     if radius_m is None:
         return
     message = (

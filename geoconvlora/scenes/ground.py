@@ -14,17 +14,14 @@ EARTH_M = (6.3e6, 6.4e6)
 """Between these the semi-major axis of every ellipsoid of the Earth lies."""
 
 
-def radius_of_another_body(geobox: GeoBox) -> float | None:
+def radius_of_another_body(crs: CRS) -> float | None:
     """The semi-major axis in metres of a body that is not the Earth; None for the Earth.
 
     Example:
-        >>> from affine import Affine
-        >>> moon = "+proj=eqc +R=1737400 +units=m +type=crs"
-        >>> radius_of_another_body(GeoBox((9, 9), Affine(10, 0, 0, 0, -10, 0), moon))
+        >>> radius_of_another_body(CRS("+proj=eqc +R=1737400 +units=m +type=crs"))
         1737400.0
     """
-    assert geobox.crs is not None
-    ellipsoid = CRS.from_wkt(geobox.crs.to_wkt()).ellipsoid
+    ellipsoid = crs.ellipsoid
     if ellipsoid is None or EARTH_M[0] <= ellipsoid.semi_major_metre <= EARTH_M[1]:
         return None
     return float(ellipsoid.semi_major_metre)

@@ -36,6 +36,22 @@ def raster_names(inputs: Sequence[str | Path]) -> list[str]:
     return [name for each in inputs for name in _names(str(each))]
 
 
+def given_twice(names: Sequence[str]) -> str | None:
+    """Return the first raster that is named again, be it by another path; None: each once.
+
+    Example:
+        >>> given_twice(["a.tif", "b.tif", "./a.tif"])
+        './a.tif'
+    """
+    files: set[str | Path] = set()
+    for name in names:
+        file = name if is_remote(name) else Path(name).resolve()
+        if file in files:
+            return name
+        files.add(file)
+    return None
+
+
 def short_name(name: str) -> str:
     """Return a raster's file name without suffix, or the id of an item in a STAC file.
 

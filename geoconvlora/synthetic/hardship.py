@@ -33,6 +33,19 @@ def with_small_fields(rng: np.random.Generator, style: Style) -> Style:
     return replace(style, field_ha=field_ha, block_ha=max(field_ha * rng.uniform(6, 30), 3.0))
 
 
+def with_plots(rng: np.random.Generator, style: Style) -> Style:
+    """Plots of a tenth of a hectare to half of one, with paths or dams between most of them."""
+    field_ha = math.exp(rng.uniform(math.log(0.1), math.log(0.5)))
+    return replace(
+        style,
+        field_ha=field_ha,
+        field_spread=rng.uniform(0.1, 0.5),
+        block_ha=max(field_ha * rng.uniform(10, 60), 2.0),
+        line_shares=rng.dirichlet([1.0, 1.5, 2.0, 0.3, 0.6]),
+        wander_m=rng.uniform(2, 12),
+    )
+
+
 def monotonous(
     rng: np.random.Generator, style: Style, colours: CoverColours
 ) -> tuple[Style, CoverColours]:

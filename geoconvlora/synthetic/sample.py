@@ -15,9 +15,11 @@ from geoconvlora.synthetic.hardship import (
     monotonous,
     streaked,
     with_a_dark_crop,
+    with_plots,
     with_small_fields,
 )
 from geoconvlora.synthetic.labels import label_fields
+from geoconvlora.synthetic.lakes import with_lakes
 from geoconvlora.synthetic.layout import lay_out
 from geoconvlora.synthetic.noise import PERIOD, noise_bank
 from geoconvlora.synthetic.palettes import recorded_colours
@@ -25,7 +27,7 @@ from geoconvlora.synthetic.render import CELLS_A_PIXEL, blur, draw_warp, look_up
 from geoconvlora.synthetic.spectra import BANDS, CoverColours, modelled_colours
 from geoconvlora.synthetic.style import Cover, draw_style
 from geoconvlora.synthetic.surfaces import clothe
-from geoconvlora.synthetic.wilderness import barren_ground, under_cloud
+from geoconvlora.synthetic.wilderness import Barren, barren_ground, under_cloud
 
 SENSOR_GSD_M = 10.0
 GSD_FACTORS = (0.6, 1.7)
@@ -40,6 +42,9 @@ def training_sample(
     upscale: int = 2,
     wilderness: float = 0.0,
     overcast: float = 0.0,
+    barren: Barren | None = None,
+    lakes: float = 0.0,
+    plots: float = 0.0,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """One synthetic chip with three bands and its field labels.
 
@@ -53,6 +58,9 @@ def training_sample(
             bilinearly by this factor.
         wilderness: Chance that the chip shows sea, dunes or mountains and no field at all.
         overcast: Chance of thick cloud; what it hides is background.
+        barren: What a chip without fields shows; None: any of them.
+        lakes: Chance of lakes of any colour in farmland; they are background.
+        plots: Chance of farmland in plots of a tenth to half a hectare.
 
     Returns:
         Image (3, size, size) float32, most values in 0 to 1 (the 2nd and 98th percentile of a
@@ -70,9 +78,9 @@ def training_sample(
         raise ValueError(f"size {size} must be a positive multiple of upscale {upscale}")
     rng = np.random.default_rng([seed, 0x5EED])
     if wilderness and rng.random() < wilderness:
-        image = _sensor(rng, _wilderness(rng, size // upscale, overcast))
+        image = _sensor(rng, _wilderness(rng, size // upscale, overcast, barren))
         return enlarge(image, upscale), np.zeros((size, size), np.uint8)
-    image, label = _farmland(rng, size, upscale)
+    image, label = _farmland(rng, size, upscale, lakes, plots)
     scene = image = _atmosphere(rng, image)
     if overcast and rng.random() < overcast:
         image, hidden = under_cloud(rng, image)
@@ -83,13 +91,15 @@ def training_sample(
     return enlarge(image, upscale), label
 
 
-def _wilderness(rng: np.random.Generator, size: int, overcast: float) -> NDArray[np.float32]:
+def _wilderness(
+    rng: np.random.Generator, size: int, overcast: float, barren: Barren | None
+) -> NDArray[np.float32]:
     """A part of a scene without any field, scaled as the whole scene: (3, size, size).
 
     Percentiles of a chip alone would show the little that it holds stronger than a scene does.
     """
     whole = size * int(rng.integers(1, LARGEST_WILDERNESS + 1))
-    scene = _atmosphere(rng, barren_ground(rng, whole))
+    scene = _atmosphere(rng, barren_ground(rng, whole, barren))
     if rng.random() < overcast:
         scene, _ = under_cloud(rng, scene)
     row, column = rng.integers(0, whole - size + 1, 2)
@@ -98,7 +108,7 @@ def _wilderness(rng: np.random.Generator, size: int, overcast: float) -> NDArray
 
 
 def _farmland(
-    rng: np.random.Generator, size: int, upscale: int
+    rng: np.random.Generator, size: int, upscale: int, lakes: float, plots: float
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """What a sensor sees of a landscape, and its labels, ``upscale`` times finer."""
     cells = size // upscale * CELLS_A_PIXEL
@@ -109,6 +119,8 @@ def _farmland(
     style, colours = draw_style(rng), sensed_colours(rng)
     if rng.random() < SMALL:
         style = with_small_fields(rng, style)
+    if plots and rng.random() < plots:
+        style = with_plots(rng, style)
     if rng.random() < MONOTONOUS:
         style, colours = monotonous(rng, style, colours)
     if rng.random() < DARK:
@@ -126,10 +138,10 @@ def _farmland(
 
     centres = (np.arange(size) + 0.5) * (CELLS_A_PIXEL / upscale) + margin
     covers = look_up(layout.cover, *warp.at(centres, centres))
-    label = label_fields(
-        np.where(layout.kind == Cover.FIELD, np.arange(len(layout.kind)), 0)[covers]
-    )
-    return image, label
+    ids = np.where(layout.kind == Cover.FIELD, np.arange(len(layout.kind)), 0)[covers]
+    if lakes and rng.random() < lakes:
+        image, ids = with_lakes(rng, image, ids, upscale=upscale)
+    return image, label_fields(ids)
 
 
 def sensed_colours(rng: np.random.Generator) -> CoverColours:

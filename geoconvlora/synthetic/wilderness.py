@@ -56,9 +56,15 @@ def under_cloud(rng: np.random.Generator, image: Layer) -> tuple[Layer, NDArray[
     return clouded.astype(np.float32), cover > 0.5
 
 
-def texture(rng: np.random.Generator, size: int, slope: float) -> Layer:
-    """Noise whose amplitude falls with this power of the frequency: (size, size), unit variance."""
-    return _shaped(rng, size, np.maximum(_frequency(size), 1 / (2 * size)) ** -slope)
+def texture(
+    rng: np.random.Generator, size: int, slope: float, *, longest_px: float | None = None
+) -> Layer:
+    """Noise whose amplitude falls with this power of the frequency: (size, size), unit variance.
+
+    Waves longer than ``longest_px``, or twice the side, are no stronger than those.
+    """
+    lowest = 1 / (longest_px or 2 * size)
+    return _shaped(rng, size, np.maximum(_frequency(size), lowest) ** -slope)
 
 
 def _shaped(rng: np.random.Generator, size: int, spectrum: NDArray[np.floating]) -> Layer:

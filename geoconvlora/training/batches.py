@@ -16,6 +16,11 @@ class Batches:
     count: int
     """Batches in an epoch."""
 
+    @property
+    def samples(self) -> int:
+        """Samples that a process sees in an epoch; those of an incomplete batch are left out."""
+        return self.size * self.count
+
     def smaller(self) -> Batches | None:
         """Batches of half the size or less, with the same samples in each optimiser step.
 

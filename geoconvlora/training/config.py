@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -24,6 +24,7 @@ from geoconvlora.weights.card import (
     PATCH,
     ClassInfo,
     EncoderName,
+    Finite,
     Frozen,
     InstanceRule,
     MapPrecision,
@@ -70,15 +71,19 @@ class NetworkConfig(Frozen):
             )
         if self.export == "base" and self.method != "full":
             raise ValueError(f"export 'base' needs method 'full', not {self.method!r}")
+        for section in ("settings", "decoder"):
+            for key, value in getattr(self, section).items():
+                if isinstance(value, float) and not math.isfinite(value):
+                    raise ValueError(f"{section}.{key} is {value}: give a finite number")
         return self
 
 
-class BandConfig(Frozen):
+class BandConfig(Finite):
     """One input band; statistics that are left out are measured on the training pixels."""
 
     name: str
-    mean: float | None = Field(default=None, allow_inf_nan=False)
-    std: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    mean: float | None = None
+    std: float | None = Field(default=None, gt=0)
 
     @model_validator(mode="after")
     def _both_or_none(self) -> BandConfig:
@@ -87,7 +92,7 @@ class BandConfig(Frozen):
         return self
 
 
-class Rates(Frozen):
+class Rates(Finite):
     """Learning rates of the network's parts as shares of ``optim.lr``."""
 
     encoder: float = Field(default=1.0, gt=0)
@@ -98,7 +103,7 @@ class Rates(Frozen):
     decoder: float = Field(default=1.0, gt=0)
 
 
-class OptimConfig(Frozen):
+class OptimConfig(Finite):
     """The optimiser (AdamW on trainable parameters) and its schedule, in optimiser steps."""
 
     lr: float = Field(default=1e-3, gt=0)
@@ -127,12 +132,12 @@ class OptimConfig(Frozen):
     """Decay of the weights' moving average, which is validated and saved; None: no average."""
 
 
-class LossConfig(Frozen):
+class LossConfig(Finite):
     """The task's loss; pixels of value 255 never count."""
 
     name: str = "ce+dice"
     """Terms joined by ``+``, such as ``focal+jaccard``; or a structure loss, which stands alone."""
-    class_weights: tuple[float, ...] | None = None
+    class_weights: tuple[Annotated[float, Field(ge=0)], ...] | None = None
     """Of cross-entropy and focal loss, one a class."""
     region_weight: float = Field(default=1.0, ge=0)
     """Of the Dice, Jaccard and Lovász terms."""
@@ -152,11 +157,15 @@ class LossConfig(Frozen):
         return name
 
     @model_validator(mode="after")
-    def _boundary_has_a_pixel_loss(self) -> LossConfig:
-        if self.boundary_width_px is not None and {"ce", "focal"}.isdisjoint(self.name.split("+")):
-            raise ValueError(
-                f"boundary_width_px weighs cross-entropy or focal loss, and {self.name!r} has none"
-            )
+    def _weights_have_a_pixel_loss(self) -> LossConfig:
+        for key in ("boundary_width_px", "class_weights"):
+            given = getattr(self, key) is not None
+            if given and {"ce", "focal"}.isdisjoint(self.name.split("+")):
+                raise ValueError(
+                    f"{key} is for cross-entropy and focal loss, and {self.name!r} has neither"
+                )
+        if self.class_weights is not None and not any(self.class_weights):
+            raise ValueError("class_weights: at least one must be above 0")
         return self
 
 
@@ -176,7 +185,7 @@ def fault_of_loss_name(name: str) -> str | None:
     return None
 
 
-class AugmentConfig(Frozen):
+class AugmentConfig(Finite):
     """Random changes to training samples."""
 
     flips: bool = True
@@ -270,6 +279,13 @@ class TrainConfig(Frozen):
             raise ValueError(f"class ids must be 0, 1, 2, ... in order, not {ids}")
         if len({c.name for c in self.classes}) != len(ids):
             raise ValueError("two classes have one name")
+        nameless = [c.id for c in self.classes if not c.name.strip()]
+        if nameless:
+            raise ValueError(f"class {nameless[0]} has no name")
+        names = [band.name for band in self.bands]
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise ValueError(f"two bands are called {twice[0]!r}")
         if (self.task == "instances") != (self.instances is not None):
             raise ValueError("task 'instances' and the instances rule go together")
         if self.instances is not None:

@@ -13,6 +13,7 @@ from geoconvlora.errors import ConfigError
 from geoconvlora.training.config import TrainConfig
 from geoconvlora.training.start import filled_by_model
 from geoconvlora.training.whole_file import write_whole
+from geoconvlora.weights.card import faults_of
 
 Tree = dict[str, Any]
 
@@ -117,7 +118,7 @@ def _leaves(tree: Any, prefix: str = "") -> list[tuple[str, Any]]:
 def explain(where: str, error: ValidationError, root: type[BaseModel] = TrainConfig) -> str:
     """One line a problem: where it is, the key, and what is wrong."""
     lines = []
-    for problem in error.errors(include_url=False):
+    for problem in faults_of(error):
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             text = f"unknown key{_known_keys(root, problem['loc'])}"

@@ -141,8 +141,14 @@ class SyntheticConfig(Frozen):
     models that map at several scales."""
     wilderness: float = Field(default=0.0, ge=0, le=1)
     """Share of samples that show sea, dunes or mountains and no field at all."""
+    barren: Literal["sea", "dunes", "mountains"] | None = None
+    """What the samples without fields show; None: any of them."""
     overcast: float = Field(default=0.0, ge=0, le=1)
     """Share of samples under thick cloud, in parts or as a whole."""
+    lakes: float = Field(default=0.0, ge=0, le=1)
+    """Share of the samples with fields that have lakes of any colour."""
+    plots: float = Field(default=0.0, ge=0, le=1)
+    """Share of the samples with fields whose fields have a tenth to half a hectare."""
 
 
 class WeightedSource(Frozen):

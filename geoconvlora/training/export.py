@@ -7,12 +7,11 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 import geoconvlora
 from geoconvlora.errors import ConfigError
 from geoconvlora.sam import Segmenter
 from geoconvlora.training.callbacks import WeightAverage
+from geoconvlora.training.checkpoint import read_checkpoint
 from geoconvlora.training.config import TrainConfig
 from geoconvlora.training.network import describe_base
 from geoconvlora.training.start import inherited_data
@@ -33,8 +32,12 @@ class Best:
 
 
 def load_best(task: ConvLoRASegmentation, checkpoint: Path) -> Best:
-    """Load the best epoch's weights, averaged where the run averages, into the task."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    """Load the best epoch's weights, averaged where the run averages, into the task.
+
+    Raises:
+        ConfigError: The checkpoint is missing or damaged.
+    """
+    state = read_checkpoint(checkpoint)
     weights = dict(state["state_dict"])
     average = state["callbacks"].get(WeightAverage.__name__)
     if average is not None:

@@ -126,11 +126,17 @@ def _finished(
     best = load_best(fitted.task, folder.best)
     model = None
     if fitted.finished:
-        samples = len(sources.train) * fitted.epochs
         network = fitted.task.model
         draw_curves(folder.metrics, folder.curves)
         draw_samples(network, sources.val, config.classes, folder.samples)
-        model = export(config, network, sources.bands, best, epochs=fitted.epochs, samples=samples)
+        model = export(
+            config,
+            network,
+            sources.bands,
+            best,
+            epochs=fitted.epochs,
+            samples=fitted.samples,
+        )
     return _result(model, folder, fitted.epochs, best, started)
 
 

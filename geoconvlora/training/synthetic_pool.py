@@ -43,5 +43,8 @@ class SyntheticPool:
             upscale=1 if native else self._config.upscale,
             wilderness=self._config.wilderness,
             overcast=self._config.overcast,
+            barren=self._config.barren,
+            lakes=self._config.lakes,
+            plots=self._config.plots,
         )
         return Sample(image, mask, np.ones(mask.shape, dtype=np.bool_))

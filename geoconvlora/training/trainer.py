@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import pickle
 import signal
 import warnings
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from geoconvlora.training.callbacks import (
     TimeBudget,
     WeightAverage,
 )
+from geoconvlora.training.checkpoint import read_checkpoint
 from geoconvlora.training.compat import safe_loading
 from geoconvlora.training.config import TrainConfig
 from geoconvlora.training.datamodule import SegmentationDataModule
@@ -48,6 +48,8 @@ class Fitted:
     task: ConvLoRASegmentation
     epochs: int
     """Finished ones."""
+    samples: int
+    """Training samples that all processes saw in them."""
     finished: bool
     """False where it can be resumed."""
     first: bool
@@ -93,7 +95,13 @@ def fit(
     while True:
         epochs = _stopped_early(folder.last) if resume else None
         if epochs is not None:
-            return Fitted(task_of(config), epochs, finished=True, first=is_first_process())
+            return Fitted(
+                task_of(config),
+                epochs,
+                samples=epochs * processes * batches.samples,
+                finished=True,
+                first=is_first_process(),
+            )
         callbacks = _callbacks(config, folder, max_minutes, progress, report)
         fitted = _fit_once(config, sources, folder, batches, callbacks, resume, progress)
         if fitted is not None:
@@ -158,6 +166,7 @@ def _fit_once(
         # A network that was shared out cannot take whole tensors up again.
         task_of(config) if config.strategy == "fsdp" else task,
         epochs=trainer.current_epoch,
+        samples=trainer.current_epoch * trainer.world_size * batches.samples,
         finished=trainer.current_epoch >= config.optim.epochs or _is_stopped(trainer),
         first=trainer.is_global_zero,
     )
@@ -222,10 +231,7 @@ def _stopped_early(checkpoint: Path) -> int | None:
     Raises:
         ConfigError: The checkpoint is damaged.
     """
-    try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError):
-        raise ConfigError(f"{checkpoint} is damaged: start anew with --overwrite") from None
+    state = read_checkpoint(checkpoint)
     for name, callback in state["callbacks"].items():
         if name.startswith(EarlyStopping.__name__) and callback["stopped_epoch"] > 0:
             return int(state["epoch"]) + 1

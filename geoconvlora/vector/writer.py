@@ -20,6 +20,7 @@ from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureErr
 from geoconvlora.errors import OutputError
 from geoconvlora.naming import check_name_length
 from geoconvlora.scenes.environment import vector_environment
+from geoconvlora.scenes.ground import radius_of_another_body
 from geoconvlora.vector import fiboa as field_boundaries
 from geoconvlora.vector.geopackage import copy_of, find_layer, is_reserved
 from geoconvlora.vector.geopackage_sink import GeoPackageSink
@@ -154,6 +155,11 @@ class PolygonWriter:
             raise OutputError(
                 f"{self.path} cannot have a layer '{layer}', as GeoPackages keep that name for "
                 "tables of their own: choose another"
+            )
+        if self._suffix == ".geojson" and radius_of_another_body(self._crs) is not None:
+            raise OutputError(
+                f"{self.path} cannot be GeoJSON, which holds places on the Earth only: "
+                "write a .gpkg"
             )
         self._draft = self.path.with_name(f".{self.path.name}.{os.getpid()}.part{self._suffix}")
         self._into = append and self.path.exists()

@@ -14,6 +14,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 FORMAT_VERSION: Literal[1] = 1
 """Version of the model file's layout; another one is refused."""
@@ -59,6 +60,12 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Finite(Frozen):
+    """Immutable, strict, and without NaN or infinity."""
+
+    model_config = ConfigDict(allow_inf_nan=False)
+
+
 class BaseWeights(Frozen):
     """The frozen encoder that an adapter belongs to."""
 
@@ -77,7 +84,7 @@ class ClassInfo(Frozen):
     color: str = Field(pattern=r"^#[0-9a-fA-F]{6}$")
 
 
-class Band(Frozen):
+class Band(Finite):
     """One input band, in the order of the network's input channels."""
 
     name: str
@@ -87,7 +94,7 @@ class Band(Frozen):
     """Of the values after scaling: the network sees ``(scaled - mean) / std``."""
 
 
-class Scaling(Frozen):
+class Scaling(Finite):
     """From stored values to what ``mean`` and ``std`` are given in.
 
     ``linear``: ``stored * scale + offset``.
@@ -102,8 +109,17 @@ class Scaling(Frozen):
     high: float = 98.0
     clip: tuple[float, float] | None = None
 
+    @model_validator(mode="after")
+    def _percentiles_rise(self) -> Scaling:
+        if self.kind == "percentile" and not 0 <= self.low < self.high <= 100:
+            raise ValueError(
+                f"low {self.low:g} and high {self.high:g} must be percentiles from 0 to 100, and "
+                "low the smaller one"
+            )
+        return self
 
-class Resolution(Frozen):
+
+class Resolution(Finite):
     """Ground sampling distance that the network knows, and what to do with another one."""
 
     gsd_m: float | None = Field(default=None, gt=0)
@@ -123,7 +139,7 @@ class Resolution(Frozen):
     """Refuse scenes of other bodies, where none of what the model maps is, instead of warning."""
 
 
-class InstanceRule(Frozen):
+class InstanceRule(Finite):
     """How class probabilities become objects (``task='instances'``)."""
 
     interior: int
@@ -225,10 +241,22 @@ class ModelCard(Frozen):
         return self
 
 
+def faults_of(error: ValidationError) -> list[ErrorDetails]:
+    """What is wrong, without what only follows from it.
+
+    pydantic counts a list's good entries alone, so one with a bad entry seems too short as well.
+    """
+    return [
+        fault
+        for fault in error.errors(include_url=False)
+        if not (fault["type"] == "too_short" and len(fault["input"]) >= fault["ctx"]["min_length"])
+    ]
+
+
 def fault_of_card(error: ValidationError) -> str:
     """What is wrong with a card, on one line."""
     faults = []
-    for fault in error.errors(include_url=False):
+    for fault in faults_of(error):
         key = ".".join(map(str, fault["loc"]))
         unknown = fault["type"] == "extra_forbidden"
         text = "unknown key" if unknown else fault["msg"].removeprefix("Value error, ")

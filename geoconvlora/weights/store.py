@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from geoconvlora.errors import ModelFileError, OutputError, WeightsError
+from geoconvlora.naming import check_name_length
 from geoconvlora.weights.catalogue import (
     OFFICIAL,
     base_header,
@@ -88,7 +89,7 @@ def register(file: str | Path, *, name: str | None = None, overwrite: bool = Fal
     Raises:
         ModelFileError: The file is none of these, or is damaged.
         WeightsError: There is no such file, or it is not what its official name promises.
-        OutputError: The name is taken, is no plain name, or the folder cannot be written.
+        OutputError: The name is taken, too long or no plain name, or the folder cannot be written.
     """
     source = Path(file)
     if source.exists() and is_foreign(source):
@@ -104,7 +105,7 @@ def register(file: str | Path, *, name: str | None = None, overwrite: bool = Fal
         stem, target = source.name, weights_home() / source.name
         found = verified(source, OFFICIAL[source.name].sha256_prefix)
     else:
-        stem = name or source.stem
+        stem = source.stem if name is None else name
         _check_name(stem)
         target = _own_target(source, stem)
         found = verified(source, "")
@@ -172,8 +173,11 @@ def _own_target(source: Path, name: str) -> Path:
 
 
 def _check_name(name: str) -> None:
-    if not name or name.startswith((".", "-")) or any(mark in name for mark in "/\\:\0"):
+    if not name.strip():
+        raise OutputError("the name is empty: give another --name, or leave it out")
+    if name.startswith((".", "-")) or any(mark in name for mark in "/\\:\0"):
         raise OutputError(f"{name!r} cannot be a name: leave out slashes and leading dots")
+    check_name_length(models_home() / f"{name}.safetensors")
     if name in bundled_models() or name in bundled_bases() or name in OFFICIAL:
         raise OutputError(f"{name} is the name of known weights: choose another --name")
 

@@ -125,6 +125,15 @@ def test_columns_and_classes_are_named(folder: Path) -> None:
         geoconvlora.evaluate("found.geojson", "crops.gpkg", class_map={"x": "a"})
 
 
+def test_class_of_one_side_alone_can_be_merged(folder: Path) -> None:
+    labels = gpd.read_file("labels.gpkg")
+    labels.assign(**{"class": "a"}).to_file("one.gpkg")
+    report = geoconvlora.evaluate("found.geojson", "one.gpkg", merge={"b": "a"})
+    assert [each.name for each in report.classes] == ["a"]
+    boxes(**{"class": []}).to_file("none.gpkg")
+    assert geoconvlora.evaluate("none.gpkg", "one.gpkg", merge={"b": "a"}).fn == 3
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".fgb", ".shp", ".gpkg"])
 def test_any_vector_format_is_read(folder: Path, suffix: str) -> None:
     labels = gpd.read_file("labels.gpkg")
@@ -147,6 +156,14 @@ def test_labels_in_pixels_for_polygons_are_refused(folder: Path) -> None:
         (("found.tif", "labels.tif", "--sizes", "10,20"), "--sizes is for predictions that are"),
         (("found.geojson", "labels.gpkg", "--ignore", "7"), "--ignore is for predictions that"),
         (("found.tif", "labels.tif", "--column", "class"), "--column is of polygons"),
+        (("found.geojson", "labels.gpkg", "--class-map", "c=a"), "'c' is no class: give one of a"),
+        (("found.geojson", "labels.gpkg", "--merge", "c=a"), "'c' is no class: give one of a, b"),
+        (("found.tif", "labels.tif", "--class-map", "c=1"), "'c' is no class"),
+        (
+            ("found.tif", "labels.gpkg", "--column", "class", "--class-map", "c=1"),
+            "'c' is no class: give one of a, b",
+        ),
+        (("found.tif", "labels.gpkg", "--class-map", "a=1"), "name their column with --column"),
         (("found.tif", "nothing.tif"), "nothing.tif does not exist"),
         (("found.tif", "labels.tif", "--picture", "a.jpg"), "ends in .png"),
         (("found.tif", "labels.tif", "--markdown", "no/a.md"), "folder no does not exist"),
@@ -158,7 +175,17 @@ def test_what_cannot_work_is_one_clear_error(folder: Path, arguments, words: str
 
 
 @pytest.mark.parametrize(
-    "option", [("--boundary", "wide"), ("--class-map", "a"), ("--sizes", "a,b"), ("--ignore", ".5")]
+    "option",
+    [
+        ("--boundary", "wide"),
+        ("--class-map", "a"),
+        ("--sizes", "a,b"),
+        ("--sizes", "nan"),
+        ("--sizes", "100,inf"),
+        ("--ignore", ".5"),
+        ("--ignore", "nan"),
+        ("--ignore", "inf"),
+    ],
 )
 def test_option_that_is_no_value_is_refused(folder: Path, option: tuple[str, str]) -> None:
     done = run("found.tif", "labels.tif", *option)

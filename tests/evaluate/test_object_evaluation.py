@@ -207,13 +207,28 @@ def test_smaller_objects_than_asked_for_can_be_right_but_not_wrong() -> None:
     assert (report.tp, report.fp, report.fn) == (2, 0, 0)
 
 
+def test_segmentation_is_of_objects_that_can_be_wrong_whatever_their_partners() -> None:
+    windows = extent_of(boxes((0, 0, 100, 100)))
+    # Of the first, 8 of 30 metres lie inside; the others lie inside altogether.
+    truth = boxes((92, 40, 122, 50), (80, 40, 92, 50), (20, 0, 30, 10), (30, 0, 31, 10))
+    predicted = boxes((80, 40, 122, 50), (20, 0, 31, 10))
+    plain = evaluated(predicted, truth, extent=windows).segmentation
+    assert (plain.merges, plain.splits) == (1, 0)
+    assert plain.under.value == pytest.approx((1 - 12 / 20 + 1 - 10 / 11 + 1 - 1 / 11) / 3)
+    large = evaluated(predicted, truth, extent=windows, min_area_m2=50).segmentation
+    assert (large.merges, large.splits) == (1, 0)
+    assert large.under.value == pytest.approx((1 - 12 / 20 + 1 - 10 / 11) / 2)
+    assert large.over.value == pytest.approx(0)
+
+
 def test_size_classes_are_those_asked_for() -> None:
     truth = boxes((0, 0, 10, 10), (20, 0, 40, 20), (60, 0, 100, 40))
     small, large = evaluated(boxes((20, 0, 40, 20)), truth, sizes=[200]).sizes
     assert (small.from_m2, small.to_m2, small.true, small.found) == (0, 200, 1, 0)
     assert (large.true, large.found, large.recall, large.precision) == (2, 1, 0.5, 1)
-    with pytest.raises(ConfigError, match="rising areas"):
-        evaluated(truth, truth, sizes=[200, 100])
+    for odd in ([200, 100], [np.nan], [100, np.inf], [0, 100], [100, 100]):
+        with pytest.raises(ConfigError, match="rising areas"):
+            evaluated(truth, truth, sizes=odd)
 
 
 def test_intervals_cover_the_score_and_hang_on_the_seed_alone() -> None:

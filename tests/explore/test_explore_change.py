@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pyproj
 import pytest
 import rasterio
 from affine import Affine
@@ -149,3 +150,60 @@ def test_maps_of_other_places_are_refused(write_raster: Any) -> None:
     two = write_raster("b.tif", ids, nodata=255, names=EARLY, transform=far)
     with pytest.raises(SceneError, match="no pixel with a class in common"):
         explore.change(one, two)
+
+
+def across(write_raster: Any, name: str, crs: str, transform: Affine, shape: Any) -> Any:
+    """Fields west of 180 degrees and forest east of it."""
+    to_degrees = pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
+    columns, rows_ = np.meshgrid(*(np.arange(size) + 0.5 for size in shape[::-1]))
+    longitude, _ = to_degrees.transform(*(transform @ (columns, rows_)))
+    ids = np.where(longitude % 360 < 180, 1, 2).astype(np.uint8)
+    return write_raster(
+        name, ids, nodata=255, names={1: "field", 2: "tall forest"}, crs=crs, transform=transform
+    )
+
+
+WEST = ("west.tif", "EPSG:4326", Affine(0.01, 0, -180.5, 0, -0.01, -16), (100, 100))
+EAST = ("east.tif", "EPSG:4326", Affine(0.01, 0, 179.5, 0, -0.01, -16), (100, 100))
+OTHER_DATUM = ("datum.tif", "EPSG:4269", Affine(0.01, 0, -180.5, 0, -0.01, -16), (100, 100))
+UTM_60 = ("utm.tif", "EPSG:32760", Affine(1000, 0, 760_000, 0, -1000, 8_240_000), (130, 130))
+WORLD = ("world.tif", "EPSG:4326", Affine(0.1, 0, -180, 0, -0.1, 90), (1800, 3600))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (UTM_60, EAST), (EAST, UTM_60), (UTM_60, WEST), (WEST, EAST), (EAST, WEST),
+        (EAST, OTHER_DATUM),
+    ],
+    ids=lambda place: place[0][:-4],
+)  # fmt: skip
+def test_maps_are_compared_across_the_180th_meridian(
+    write_raster: Any, one: Any, other: Any
+) -> None:
+    maps = [across(write_raster, *place) for place in (one, other)]
+    area = explore.change(*maps).area_m2
+    half = 5.907e9  # of a square degree at 16.5 degrees south
+    assert np.diag(area) == pytest.approx([half] * 2, rel=0.005)
+    assert area.to_numpy().sum() == pytest.approx(np.diag(area).sum(), rel=0.01)
+
+
+@pytest.mark.parametrize("one", [EAST, UTM_60], ids=lambda place: place[0][:-4])
+def test_a_map_across_the_180th_meridian_is_compared_with_both_ends_of_the_world(
+    write_raster: Any, one: Any
+) -> None:
+    path = across(write_raster, *one)
+    area = explore.change(path, across(write_raster, *WORLD)).area_m2
+    assert np.diag(area) == pytest.approx(explore.class_statistics(path).area_m2.tolist(), rel=0.01)
+
+
+def test_a_map_across_greenwich_is_compared_with_both_ends_of_0_to_360_degrees(
+    write_raster: Any,
+) -> None:
+    ids = np.ones((30, 130), np.uint8)
+    place = Affine(1000, 0, 225_000, 0, -1000, 5_650_000)
+    path = write_raster("a.tif", ids, nodata=255, names=EARLY, transform=place)
+    world = np.ones((140, 72_000), np.uint8)
+    around = Affine(0.005, 0, 0, 0, -0.005, 51.2)
+    other = write_raster("b.tif", world, nodata=255, names=EARLY, crs="EPSG:4326", transform=around)
+    assert explore.change(path, other).pixels.to_numpy().sum() == ids.size

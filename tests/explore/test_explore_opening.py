@@ -278,3 +278,10 @@ def test_bands_of_different_types_are_shown_in_few_pixels(tmp_path) -> None:
     )
     shown = explore.open_scene(tmp_path / "mixed.vrt", max_side=10)
     assert shown.scene.mean(("y", "x")).values.tolist() == [10, 20, 30]
+
+
+def test_bytes_whose_nodata_is_a_small_number_have_no_class_there(write_raster: Any) -> None:
+    path = write_raster("c.tif", np.array([[1, 0], [2, 1]], np.uint8), nodata=0)
+    classes = explore.open_classes(path).classes
+    assert classes.values.tolist() == [[1, classes.attrs["_FillValue"]], [2, 1]]
+    assert explore.class_statistics(path).pixels.to_dict() == {"class_1": 2, "class_2": 1}

@@ -231,3 +231,60 @@ def test_ids_of_one_name_are_one_class(write_raster: Any) -> None:
     table = explore.polygon_classes(box, path)
     assert table.columns.tolist() == ["wood", "majority"]
     assert table.wood[0] == pytest.approx(6_400, rel=2e-3)
+
+
+@pytest.fixture
+def across(write_raster: Any) -> Path:
+    """Fields west of 180 degrees, forest east of it, to a degree and a half beyond."""
+    ids = np.ones((100, 200), np.uint8)
+    ids[:, 50:] = 2
+    place = {"crs": "EPSG:4326", "transform": Affine(0.01, 0, 179.5, 0, -0.01, -16)}
+    return write_raster("across.tif", ids, names={1: "field", 2: "tall forest"}, **place)
+
+
+def test_polygons_of_any_crs_meet_a_map_past_the_180th_meridian(across: Path) -> None:
+    to_utm = pyproj.Transformer.from_crs(4326, 32760, always_xy=True)
+    x, y = to_utm.transform(180, -16.5)
+    frame = gpd.GeoDataFrame(
+        geometry=[
+            shapely.box(x - 20_000, y - 20_000, x + 20_000, y + 20_000),
+            shapely.box(x + 5_000, y - 20_000, x + 20_000, y + 20_000),
+            shapely.box(x - 20_000, y - 20_000, x - 5_000, y + 20_000),
+        ],
+        crs=32760,
+    )
+    # In degrees the first is torn apart.
+    for polygons in (frame, frame.to_crs(4326)):
+        table = explore.polygon_classes(polygons, across)
+        expected = [[8e8, 8e8], [0, 6e8], [6e8, 0]]
+        assert table[["field", "tall forest"]].to_numpy() == pytest.approx(
+            np.array(expected), rel=0.02
+        )
+    pixels = explore.polygon_statistics(frame, across).pixels.tolist()
+    assert pixels == explore.polygon_statistics(frame.to_crs(4326), across).pixels.tolist()
+    assert min(pixels) > 450
+
+
+def test_polygons_cut_at_the_180th_meridian_meet_the_map_that_they_are_of(across: Path) -> None:
+    halves = [shapely.box(179.5, -17, 180, -16), shapely.box(-180, -17, -178.5, -16)]
+    polygons = gpd.GeoDataFrame(geometry=[shapely.MultiPolygon(halves), *halves], crs=4326)
+    table = explore.polygon_classes(polygons, across)
+    whole = explore.class_statistics(across).area_m2
+    assert table["field"].tolist() == pytest.approx([whole["field"], whole["field"], 0])
+    assert table["tall forest"].tolist() == pytest.approx(
+        [whole["tall forest"], 0, whole["tall forest"]]
+    )
+
+
+def test_polygons_past_the_180th_meridian_meet_both_ends_of_a_map_of_the_world(
+    write_raster: Any,
+) -> None:
+    world = np.arange(36 * 18).reshape(18, 36).astype(np.uint16)
+    place = {"crs": "EPSG:4326", "transform": Affine(10, 0, -180, 0, -10, 90)}
+    path = write_raster("world.tif", world, **place)
+    polygons = gpd.GeoDataFrame(
+        geometry=[shapely.box(170, 0, 190, 10), shapely.box(-180, 0, 180, 10)], crs=4326
+    )
+    table = explore.polygon_statistics(polygons, path, ("min", "max"))
+    assert table.pixels.tolist() == [2, 36]
+    assert table.iloc[0, 1:].tolist() == [world[8, 0], world[8, 35]]

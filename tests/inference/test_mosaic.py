@@ -13,8 +13,10 @@ from rasterio.warp import transform as to_crs
 from scipy.ndimage import distance_transform_edt
 
 from geoconvlora.errors import ConfigError, OutputError, SceneError
-from geoconvlora.inference import mosaic
+from geoconvlora.inference import joining, mosaic, warping
+from geoconvlora.inference.map_source import MapSource
 from geoconvlora.inference.provenance import distinct_names
+from geoconvlora.scenes import Pixels, Window
 
 
 def shifted(rows: int, columns: int) -> Affine:
@@ -205,6 +207,9 @@ def test_names_that_are_alike_are_told_apart() -> None:
         ({"merge": "mean"}, ConfigError, "merge 'mean' is unknown: give blend, max"),
         ({"resampling": "cubic"}, ConfigError, "give bilinear, nearest"),
         ({"dst_crs": "EPSG:1"}, ConfigError, "'EPSG:1' is no coordinate system"),
+        ({"dst_crs": "EPSG:4978"}, ConfigError, "Geocentric CRS, in which no map lies flat"),
+        ({"dst_crs": "EPSG:4326", "res": 10}, ConfigError, r"10 \(degree\) is larger than all"),
+        ({"res": 2000}, ConfigError, r"2000 \(metre\) is larger than all .* 1.1e\+03 x 900"),
         ({"res": 0.0}, ConfigError, "resolution 0.0"),
         ({"res": 1e-6}, ConfigError, "coarser --res"),
         ({"bounds": (1, 2, 1, 2)}, ConfigError, "hold nothing"),
@@ -234,6 +239,52 @@ def test_maps_that_do_not_go_together_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises((SceneError, ConfigError), match=says):
             mosaic(maps, tmp_path / "o.tif")
+
+
+def test_map_under_another_name_is_the_same_map(tmp_path: Path, monkeypatch) -> None:
+    write_map(tmp_path / "a.tif", probabilities(0))
+    (tmp_path / "b.tif").symlink_to("a.tif")
+    monkeypatch.chdir(tmp_path)
+    for other in ("./a.tif", str(tmp_path / "a.tif"), "b.tif"):
+        with pytest.raises(ConfigError, match=f"{other} is given twice"):
+            mosaic(["a.tif", other], "o.tif")
+
+
+def test_value_that_the_legend_lacks_is_warned_of(tmp_path: Path) -> None:
+    values = np.zeros((1, 40, 50), np.uint8)
+    values[0, :10], values[0, -1], values[0, 20] = 7, 9, 255
+    source = write_map(tmp_path / "a.tif", values)
+    with pytest.warns(UserWarning, match=r"a.tif holds the values 7, 9, which its tag"):
+        mosaic([source], tmp_path / "c.tif")
+    expected = np.where(values == 0, 0, 255)
+    np.testing.assert_array_equal(read(tmp_path / "c.tif"), expected)
+
+
+def test_coarse_pixels_are_read_from_the_map_alone(tmp_path: Path, monkeypatch) -> None:
+    values = np.ones((1, 600, 800), np.uint8)
+    values[:, :, 400:] = 2
+    seen: list[Window] = []
+    plain = MapSource.read
+
+    def counted(source: MapSource, window: Window) -> Pixels:
+        seen.append(window)
+        return plain(source, window)
+
+    monkeypatch.setattr(MapSource, "read", counted)
+    monkeypatch.setattr(warping, "_READ_PIXELS", 2 * 100**2)
+    mosaic([write_map(tmp_path / "a.tif", values)], tmp_path / "c.tif", res=1000)
+    np.testing.assert_array_equal(read(tmp_path / "c.tif")[0], [[1] * 4 + [2] * 4] * 6)
+    assert sum(each.height * each.width for each in seen) == 600 * 800
+    assert max(each.width for each in seen) == 200
+
+
+def test_target_too_wide_for_the_memory_is_refused(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(joining, "_memory_bytes", lambda: 1e6)
+    a = write_map(tmp_path / "a.tif", probabilities(0))
+    b = write_map(tmp_path / "b.tif", probabilities(0), transform=shifted(0, 5000))
+    for dry_run in (True, False):
+        with pytest.raises(ConfigError, match=r"5,110 pixels wide, and 256 rows .* 0.001 GB of"):
+            mosaic([a, b], tmp_path / "c.tif", dry_run=dry_run)
 
 
 def test_truncated_map_leaves_nothing(tmp_path: Path) -> None:

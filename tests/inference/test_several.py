@@ -103,6 +103,25 @@ def test_seam_of_two_zones_is_as_right_as_the_rest(
     assert (inner == (west | east)).mean() > 0.999
 
 
+def test_one_scene_is_mapped_in_the_grid_that_is_asked_for(
+    make_model, two_scenes, tmp_path
+) -> None:
+    out, joining = tmp_path / "c.tif", Joining(dst_crs="EPSG:3035", res=20)
+    predict(two_scenes[0], out, model=make_model(), joining=joining)
+    found = read(out)[0]
+    with rasterio.open(out) as dataset:
+        assert (dataset.crs.to_epsg(), dataset.res) == (3035, (20, 20))
+        right = truth(*places("EPSG:3035", dataset.transform, found.shape))
+    inner = found != 255
+    assert (found == right)[inner].mean() > 0.95
+    assert (inner == covered(out, **WEST)).mean() > 0.99
+    with pytest.raises(ConfigError, match="uncertainty belongs to one scene on its own grid"):
+        predict(
+            two_scenes[0], [], probs=tmp_path / "p.tif", uncertainty=tmp_path / "u.tif",
+            model=make_model(), joining=joining,
+        )  # fmt: skip
+
+
 def test_road_across_the_seam_stays_one_and_polygons_across_it_are_whole(
     make_model, two_scenes, tmp_path
 ) -> None:

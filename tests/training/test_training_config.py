@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from math import inf, nan
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ def edited(tmp_path: Path, **changes: Any) -> Path:
     path = tmp_path / "edited.yaml"
     path.write_text(yaml.safe_dump(yaml.safe_load(BASE.read_text()) | changes))
     return path
+
+
+def class_of(number: int, **changes: Any) -> dict[str, Any]:
+    return {"id": number, "name": f"class {number}", "color": "#000000", **changes}
 
 
 def test_override_beats_file_and_none_does_not() -> None:
@@ -72,6 +77,32 @@ def test_differing_keys_are_dotted() -> None:
         ({"map_reductions": [2, 1]}, ["map_reductions", "first must be 1"]),
         ({"map_tile_size": 112, "map_reductions": [1, 2]}, ["map_tile_size", "multiple of 32"]),
         ({"loss": {"class_weights": [1, 2]}}, ["class_weights", "2 values for 3 classes"]),
+        ({"loss": {"class_weights": [1, -1, 1]}}, ["loss.class_weights.1", "greater than", "-1"]),
+        ({"loss": {"class_weights": [1, inf, 1]}}, ["loss.class_weights.1", "finite", "inf"]),
+        ({"loss": {"class_weights": [1, nan, 1]}}, ["loss.class_weights.1", "nan"]),
+        ({"loss": {"class_weights": [0, 0, 0]}}, ["loss", "at least one must be above 0"]),
+        (
+            {"loss": {"name": "dice", "class_weights": [1, 2, 3]}},
+            ["loss", "class_weights is for cross-entropy", "'dice'"],
+        ),
+        (
+            {"loss": {"name": "structure-faithful", "boundary_width_px": 2}},
+            ["loss", "boundary_width_px is for cross-entropy", "'structure-faithful'"],
+        ),
+        ({"loss": {"region_weight": inf}}, ["loss.region_weight", "finite", "inf"]),
+        ({"loss": {"boundary_weight": inf}}, ["loss.boundary_weight", "finite"]),
+        ({"optim": {"lr": inf}}, ["optim.lr", "finite"]),
+        ({"optim": {"weight_decay": inf}}, ["optim.weight_decay", "finite"]),
+        ({"optim": {"rates": {"decoder": inf}}}, ["optim.rates.decoder", "finite"]),
+        (
+            {"model": {"base": "vit_t-fields", "method": "lora", "settings": {"alpha": inf}}},
+            ["model", "settings.alpha is inf"],
+        ),
+        ({"resolution": {"gsd_m": inf}}, ["resolution.gsd_m", "finite"]),
+        ({"scaling": {"kind": "percentile", "low": 98, "high": 2}}, ["scaling", "low 98"]),
+        ({"bands": [{"name": "red"}] * 3}, ["two bands are called 'red'"]),
+        ({"classes": [class_of(0, name=" "), class_of(1), class_of(2)]}, ["class 0 has no name"]),
+        ({"classes": [class_of(0)]}, ["classes", "at least 2 items"]),
         ({"loss": {"name": "structure-intended"}}, ["structure-intended", "2 classes, not 3"]),
         ({"instances": None}, ["instances"]),
         ({"data": {"kind": "video"}}, ["data", "video"]),
@@ -85,6 +116,13 @@ def test_error_names_file_and_key(tmp_path: Path, changes: dict, words: list[str
         load_config(path)
     for word in [str(path), *words]:
         assert word in str(caught.value)
+
+
+def test_one_bad_entry_of_a_list_is_one_error(tmp_path: Path) -> None:
+    path = edited(tmp_path, classes=[class_of(0, color="blue"), class_of(1)], instances=None)
+    with pytest.raises(ConfigError, match=r"classes\.0\.color") as caught:
+        load_config(path)
+    assert "at least" not in str(caught.value)
 
 
 @pytest.mark.parametrize("content", ["a: [1", "- just\n- a list\n", "\x00\xff"])

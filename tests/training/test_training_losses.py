@@ -129,6 +129,16 @@ def test_loss_is_its_formula_over_labelled_pixels(
     assert float(SegmentationLoss(name)(logits, mask)) == pytest.approx(expected, rel=1e-5)
 
 
+@pytest.mark.parametrize("name", ["dice", "jaccard"])
+def test_class_that_is_absent_loses_nothing_and_still_counts_in_the_mean(name: str) -> None:
+    mask = torch.tensor([[[0, 0, 1, 1]]])
+    certain = functional.one_hot(mask, 4).movedim(-1, 1) * 100.0
+    # Half of class 1 is taken for class 0, of which nothing is missed.
+    wrong = certain[..., [0, 1, 1, 2]]
+    losses = {"dice": 1 - 2 * 2 / 5 + 1 - 2 * 1 / 3, "jaccard": 1 - 2 / 3 + 1 - 1 / 2}
+    assert float(SegmentationLoss(name)(wrong, mask)) == pytest.approx(losses[name] / 4, rel=1e-4)
+
+
 def test_terms_are_summed_with_the_region_weight(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     logits, mask = batch
     both = SegmentationLoss("focal+lovasz", region_weight=0.3, focal_gamma=1.5)(logits, mask)

@@ -257,6 +257,28 @@ def test_damaged_checkpoint_is_not_resumed(config: Callable[..., TrainConfig]) -
             train(wanted, resume=True)
 
 
+def test_damaged_best_epoch_is_one_clear_error(config: Callable[..., TrainConfig]) -> None:
+    wanted = config("model", **{"optim.epochs": 1})
+    train(wanted)
+    best = RunFolder(wanted.run_folder).best
+    whole = best.read_bytes()
+    best.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ConfigError, match=r"best\.ckpt is damaged: start anew"):
+        train(wanted, resume=True, overwrite=True)
+    best.unlink()
+    with pytest.raises(ConfigError, match=r"best\.ckpt cannot be read .* start anew"):
+        train(wanted, resume=True, overwrite=True)
+
+
+def test_card_counts_the_samples_that_the_network_saw(
+    config: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = full_memory(monkeypatch, 4, RuntimeError)
+    result = train(config("counted", **{"optim.batch_size": 4}))
+    assert result.model is not None
+    assert read_card(result.model).training.samples == sum(sizes) == 8
+
+
 def test_nothing_to_resume_is_refused(config: Callable[..., TrainConfig]) -> None:
     with pytest.raises(ConfigError, match="without --resume"):
         train(config("model"), resume=True)

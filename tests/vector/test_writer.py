@@ -230,6 +230,15 @@ def test_names_that_geopackages_keep_are_refused_at_once(tmp_path, layer, append
     PolygonWriter(tmp_path / "f.fgb", CRS, layer=layer)
 
 
+def test_geojson_of_another_body_is_refused(tmp_path: Path) -> None:
+    moon = "+proj=longlat +R=1737400 +type=crs"
+    with pytest.raises(OutputError, match=r"f\.geojson cannot be GeoJSON, .* write a \.gpkg"):
+        PolygonWriter(tmp_path / "f.geojson", moon, layer="fields")
+    with PolygonWriter(tmp_path / "f.gpkg", moon, layer="fields") as writer:
+        writer.write(_polygons())
+    assert pyogrio.read_info(tmp_path / "f.gpkg")["features"] == 3
+
+
 def test_a_place_outside_of_the_projection_is_not_blamed_on_the_disk(tmp_path):
     polygons = _polygons()
     polygons.geometry = shapely.transform(polygons.geometry.array, lambda xy: xy + 5e6)

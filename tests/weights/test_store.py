@@ -100,10 +100,21 @@ def test_a_name_is_taken_once(home) -> None:
     register(source, name="ours", overwrite=True)
 
 
-@pytest.mark.parametrize("name", ["../ours", ".ours", "a/b", "", "fields"])
+@pytest.mark.parametrize("name", ["../ours", ".ours", "a/b", "fields"])
 def test_names_that_could_leave_the_folder_or_hide_another_are_refused(home, name) -> None:
     with pytest.raises(OutputError):
         register(bundled_models()["fields"], name=name)
+    assert not home.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("", "name is empty"), (" ", "name is empty"), ("n" * 300, "312 bytes")]
+)
+def test_name_that_no_file_can_have_is_refused_and_said(home, name, said, tmp_path) -> None:
+    ours = tmp_path / "ours.safetensors"
+    ours.write_bytes(bundled_models()["fields"].read_bytes())
+    with pytest.raises(OutputError, match=said):
+        register(ours, name=name)
     assert not home.exists()
 
 

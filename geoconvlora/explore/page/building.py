@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyproj
 from pydantic import BaseModel, ConfigDict
 
 from geoconvlora.errors import ConfigError
@@ -17,7 +16,7 @@ from geoconvlora.evaluate.output_files import check_output, write_whole
 from geoconvlora.evaluate.polygons import is_vector
 from geoconvlora.explore.page.class_areas import ClassLegend, read_legend
 from geoconvlora.explore.page.document import document
-from geoconvlora.explore.page.grid import PageGrid, union
+from geoconvlora.explore.page.grid import PageGrid, Plane, union
 from geoconvlora.explore.page.layers import (
     class_entries,
     known_colors,
@@ -76,10 +75,13 @@ class _Inputs:
     polygons: tuple[PolygonFile, ...]
 
     @property
-    def crs(self) -> pyproj.CRS:
+    def plane(self) -> Plane:
         """That of the first scene, so that its pixels stay where they are."""
-        first = self.rasters[0] if self.rasters else self.polygons[0]
-        return first.crs
+        if not self.rasters:
+            return Plane(self.polygons[0].crs)
+        first = self.rasters[0]
+        plane = Plane(first.crs)
+        return plane.about(first.bounds(plane))
 
 
 def view(
@@ -147,17 +149,20 @@ def _opened(names: Sequence[str], stack: ExitStack) -> _Inputs:
 
 
 def _content(inputs: _Inputs, bands: Sequence[int] | None, max_polygons: int) -> _Content:
-    crs = inputs.crs
+    plane = inputs.plane
     chosen = {
         raster.path: scene_bands(raster, bands)
         for raster in inputs.rasters
         if raster.kind is Kind.scene
     }
-    pixels = [raster.pixel_in(crs) for raster in inputs.rasters]
+    pixels = [raster.pixel_in(plane.crs) for raster in inputs.rasters]
     share = max(1, max_polygons // max(1, len(inputs.polygons)))
-    shown = [read_polygons(file, crs, share) for file in inputs.polygons]
-    bounds = [raster.bounds(crs) for raster in inputs.rasters]
-    grid = PageGrid.around(crs, union([*bounds, *(each.bounds for each in shown)]), pixels)
+    shown: list[ShownPolygons] = []
+    for file in inputs.polygons:
+        shown.append(read_polygons(file, plane, share))
+        plane = plane.about(shown[0].bounds)
+    bounds = [raster.bounds(plane) for raster in inputs.rasters]
+    grid = PageGrid.around(plane.crs, union([*bounds, *(each.bounds for each in shown)]), pixels)
     legends = {
         raster.path: read_legend(raster) for raster in inputs.rasters if raster.kind is Kind.classes
     }
@@ -168,7 +173,7 @@ def _content(inputs: _Inputs, bands: Sequence[int] | None, max_polygons: int) ->
         layer, reduced = _fitting(each, grid, polygon_colors(each, colors, number), len(shown))
         shapes.append(layer)
         notes += reduced.notes
-    drawn = _pictures(inputs.rasters, chosen, legends, crs, sum(map(_size, shapes)))
+    drawn = _pictures(inputs.rasters, chosen, legends, plane, sum(map(_size, shapes)))
     notes += _picture_notes(inputs.rasters, drawn)
     layers = [*_picture_layers(inputs.rasters, drawn, legends, bool(shapes)), *shapes]
     return _Content(
@@ -202,14 +207,14 @@ def _pictures(
     rasters: Sequence[RasterFile],
     bands: dict[str, tuple[int, ...]],
     legends: dict[str, ClassLegend],
-    crs: pyproj.CRS,
+    plane: Plane,
     taken: int,
 ) -> list[list[Picture]]:
     """Pictures of each raster, as large as they fit."""
     room = (MAX_BYTES - _FRAME_BYTES - taken) / _BASE64
     side = MAX_SIDE
     while True:
-        drawn = [_drawn(raster, bands, legends, crs, side) for raster in rasters]
+        drawn = [_drawn(raster, bands, legends, plane, side) for raster in rasters]
         size = sum(len(picture.image) for pictures in drawn for picture in pictures)
         if size <= room:
             return drawn
@@ -220,14 +225,14 @@ def _drawn(
     raster: RasterFile,
     bands: dict[str, tuple[int, ...]],
     legends: dict[str, ClassLegend],
-    crs: pyproj.CRS,
+    plane: Plane,
     side: int,
 ) -> list[Picture]:
     if raster.kind is Kind.scene:
-        return [draw_scene(raster, bands[raster.path], crs, side)]
+        return [draw_scene(raster, bands[raster.path], plane, side)]
     if raster.kind is Kind.classes:
-        return [draw_classes(raster, legends[raster.path], crs, side)]
-    return draw_probabilities(raster, crs, side)
+        return [draw_classes(raster, legends[raster.path], plane, side)]
+    return draw_probabilities(raster, plane, side)
 
 
 def _picture_layers(

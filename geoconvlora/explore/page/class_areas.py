@@ -11,9 +11,9 @@ from rasterio.windows import Window
 
 from geoconvlora.errors import SceneError
 from geoconvlora.explore.page.raster_file import RasterFile
+from geoconvlora.explore.pixel_areas import PixelAreas
 from geoconvlora.scenes.class_names import CLASSES_TAG, class_table
 from geoconvlora.scenes.environment import raster_environment
-from geoconvlora.scenes.ground import ground_sampling_distance
 from geoconvlora.scenes.opening import RASTER_FAULTS, reason
 from geoconvlora.scenes.validity import Validity
 from geoconvlora.vector.classes import BACKGROUND
@@ -57,19 +57,21 @@ class ClassLegend:
 def read_legend(raster: RasterFile) -> ClassLegend:
     """Count all pixels of a class raster at its full resolution.
 
-    A pixel's area is that of the pixels at the middle of its rows, on the ellipsoid.
+    Areas are the pixels' own on the ellipsoid, as :func:`geoconvlora.explore.class_statistics`
+    and polygons have them.
 
     Raises:
         SceneError: It is damaged, or holds more than 255 classes.
     """
     areas: dict[int, float] = {}
+    pixel_areas = PixelAreas(raster.geobox)
     height, width = raster.geobox.shape
     rows = max(1, _CHUNK_PX // width)
     for row in range(0, height, rows):
         count = min(rows, height - row)
-        pixel_m2 = ground_sampling_distance(raster.geobox[row : row + count, :]) ** 2
-        for value, pixels in _counted(raster, Window(0, row, width, count)).items():
-            areas[value] = areas.get(value, 0.0) + pixels * pixel_m2
+        pixel_m2 = pixel_areas.of_rows(row, row + count)
+        for value, area_m2 in _summed(raster, Window(0, row, width, count), pixel_m2).items():
+            areas[value] = areas.get(value, 0.0) + area_m2
     if len(areas) > _MOST:
         raise SceneError(
             f"{raster.path} holds {len(areas):,} different values, too many for classes: if they "
@@ -86,8 +88,8 @@ def read_legend(raster: RasterFile) -> ClassLegend:
     return ClassLegend(ids, tuple(entries))
 
 
-def _counted(raster: RasterFile, window: Window) -> dict[int, int]:
-    """How often each value occurs in a window."""
+def _summed(raster: RasterFile, window: Window, pixel_m2: NDArray[np.float64]) -> dict[int, float]:
+    """Area of each value that occurs in a window, whose pixels have the areas ``(h, w)``."""
     try:
         with raster_environment():
             stored = raster.dataset.read([1], window=window)
@@ -97,14 +99,13 @@ def _counted(raster: RasterFile, window: Window) -> dict[int, int]:
         raise SceneError(
             f"{raster.path} cannot be read: it is truncated or damaged ({reason(fault)})"
         ) from fault
-    held: NDArray = stored.ravel() if valid.all() else stored[0][valid]
-    if not held.size:
-        return {}
+    held: NDArray = stored[0][valid]
     if held.dtype.itemsize <= 2 and held.dtype.kind == "u":
-        counts = np.bincount(held)
-        return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
-    found, often = np.unique(held, return_counts=True)
-    return dict(zip(found.tolist(), often.tolist(), strict=True))
+        sums = np.bincount(held, pixel_m2[valid])
+        return {int(value): float(sums[value]) for value in np.flatnonzero(np.bincount(held))}
+    found, place = np.unique(held, return_inverse=True)
+    sums = np.bincount(place, pixel_m2[valid], len(found))
+    return dict(zip(found.tolist(), sums.tolist(), strict=True))
 
 
 def _own_colors(raster: RasterFile) -> dict[int, str]:

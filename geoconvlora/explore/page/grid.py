@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pyproj
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
+from geoconvlora.explore.meridian import turn_of, turns_to
 from geoconvlora.scenes.ground import pixel_sides
 
 Bounds = tuple[float, float, float, float]
@@ -17,6 +19,40 @@ Bounds = tuple[float, float, float, float]
 
 _PIXELS_WITHOUT_RASTER = 4096
 """Pixels along the longer side that a page of polygons alone has at zoom 0."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """What everything on a page is brought to: a CRS, and in degrees a side of the Earth.
+
+    Attributes:
+        crs: Of all that is shown.
+        middle: In degrees, the longitude within half a turn of which things are shown, so that
+            neighbours across the 180th meridian are neighbours on the page; None until the first
+            thing is known.
+    """
+
+    crs: pyproj.CRS
+    middle: float | None = None
+
+    def about(self, bounds: Bounds) -> Plane:
+        """The same, with the middle of bounds where it has none."""
+        if self.middle is not None:
+            return self
+        return replace(self, middle=(bounds[0] + bounds[2]) / 2)
+
+    def shift(self, bounds: Bounds) -> float:
+        """What to add to x to bring bounds to this side: whole turns in degrees, else 0.
+
+        Example:
+            >>> Plane(pyproj.CRS(4326), 180.0).shift((-180.0, -17.0, -179.5, -16.0))
+            360.0
+        """
+        turn = turn_of(self.crs)
+        if turn is None or self.middle is None:
+            return 0.0
+        middle = np.array((bounds[0] + bounds[2]) / 2)
+        return float(turns_to(middle, self.middle, turn))
 
 
 @dataclass(frozen=True)

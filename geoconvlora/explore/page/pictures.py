@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyproj
 from numpy.typing import NDArray
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
 from geoconvlora.errors import BandError
 from geoconvlora.explore.page.class_areas import ClassLegend
-from geoconvlora.explore.page.grid import Bounds
+from geoconvlora.explore.page.grid import Bounds, Plane
 from geoconvlora.explore.page.raster_file import RasterFile, data_bands
 from geoconvlora.scenes.environment import raster_environment
 from geoconvlora.scenes.scene import band_labels
@@ -75,9 +74,9 @@ def scene_bands(raster: RasterFile, asked: Sequence[int] | None) -> tuple[int, .
     return tuple(band for band in colours if band is not None) if all(colours) else tuple(bands[:3])
 
 
-def draw_scene(raster: RasterFile, bands: Sequence[int], crs: pyproj.CRS, side: int) -> Picture:
+def draw_scene(raster: RasterFile, bands: Sequence[int], plane: Plane, side: int) -> Picture:
     """Bands stretched from their 2nd to their 98th percentile; clear where there is no data."""
-    seen = raster.read(bands, crs, side, merge=True)
+    seen = raster.read(bands, plane, side, merge=True)
     values, valid = seen.values, seen.valid
     image = np.empty((4, *valid.shape), np.uint8)
     for channel, band in enumerate(values):
@@ -94,9 +93,9 @@ def draw_scene(raster: RasterFile, bands: Sequence[int], crs: pyproj.CRS, side: 
     )
 
 
-def draw_classes(raster: RasterFile, legend: ClassLegend, crs: pyproj.CRS, side: int) -> Picture:
+def draw_classes(raster: RasterFile, legend: ClassLegend, plane: Plane, side: int) -> Picture:
     """Classes in their colours; background and no data are clear."""
-    seen = raster.read([1], crs, side, merge=False)
+    seen = raster.read([1], plane, side, merge=False)
     values, valid = seen.values, seen.valid
     index = np.full(valid.shape, _CLEAR, np.uint8)
     for place, value in enumerate(legend.ids):
@@ -109,19 +108,19 @@ def draw_classes(raster: RasterFile, legend: ClassLegend, crs: pyproj.CRS, side:
     return Picture(raster.name, seen.bounds, "image/png", image, valid.shape)
 
 
-def draw_probabilities(raster: RasterFile, crs: pyproj.CRS, side: int) -> list[Picture]:
+def draw_probabilities(raster: RasterFile, plane: Plane, side: int) -> list[Picture]:
     """Each band from 0 to 1 in the colours of :func:`ramp`, the background's left out."""
     bands = shown_probabilities(raster)
-    seen = raster.read(bands, crs, side, merge=True)
-    values, valid = seen.values, seen.valid
+    seen = raster.read(bands, plane, side, merge=True)
+    valid = seen.valid
     palette = {i: (*bytes.fromhex(color[1:]), 255) for i, color in enumerate(ramp(RAMP_STEPS))} | {
         _CLEAR: (0, 0, 0, 0)
     }
     pictures = []
-    for band, stored in zip(bands, values, strict=True):
-        scale = np.float32(raster.dataset.scales[band - 1] * (RAMP_STEPS - 1))
+    for band, stored in zip(bands, seen.values, strict=True):
         with np.errstate(invalid="ignore"):
-            steps = np.clip(stored.astype(np.float32) * scale + np.float32(0.5), 0, RAMP_STEPS - 1)
+            steps = raster.unscaled([band], stored[None])[0] * np.float32(RAMP_STEPS - 1)
+            steps = np.clip(steps + np.float32(0.5), 0, RAMP_STEPS - 1)
         index = np.where(valid, np.nan_to_num(steps), _CLEAR).astype(np.uint8)
         name = raster.dataset.descriptions[band - 1] or f"band {band}"
         image = encode(index[None], "PNG", palette=palette, ZLEVEL=9)

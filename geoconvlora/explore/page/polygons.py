@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 
 from geoconvlora.errors import LabelError
-from geoconvlora.explore.page.grid import Bounds
+from geoconvlora.explore.meridian import brought_to, turn_of
+from geoconvlora.explore.page.grid import Bounds, Plane
 from geoconvlora.explore.page.packing import Geometries
 from geoconvlora.explore.page.polygon_file import GEOMETRY, PolygonFile
 from geoconvlora.vector.measure import Ruler
@@ -86,7 +87,7 @@ class ShownPolygons:
         return replace(self, notes=(note,))
 
 
-def read_polygons(file: PolygonFile, crs: pyproj.CRS, limit: int) -> ShownPolygons:
+def read_polygons(file: PolygonFile, plane: Plane, limit: int) -> ShownPolygons:
     """Read the largest polygons of a file, and sum all.
 
     Memory depends on ``limit`` and on a batch of features, not on their number.
@@ -94,7 +95,7 @@ def read_polygons(file: PolygonFile, crs: pyproj.CRS, limit: int) -> ShownPolygo
     Args:
         file: Its column ``area_m2`` is believed where it holds numbers; otherwise polygons are
             measured on the ellipsoid.
-        crs: That they are brought to.
+        plane: That they are brought to.
         limit: How many are kept.
 
     Raises:
@@ -105,10 +106,10 @@ def read_polygons(file: PolygonFile, crs: pyproj.CRS, limit: int) -> ShownPolygo
     chosen = np.zeros(len(area_m2), bool)
     chosen[order] = True
     polygons, table = _chosen(file, chosen, area_m2)
-    polygons = _moved(polygons, file, crs)
+    polygons = _moved(polygons, file, plane)
     sound = _sound(polygons)
     if not sound.any():
-        raise LabelError(f"{file.path} holds no polygon that could be shown in {crs.name}")
+        raise LabelError(f"{file.path} holds no polygon that could be shown in {plane.crs.name}")
     by_area = np.argsort(-np.asarray(table[AREA]), kind="stable")
     by_area = by_area[sound[by_area]]
     all_shown = ShownPolygons(file, polygons[by_area], table.take(by_area), totals)
@@ -244,7 +245,13 @@ def _geometries(table: pa.Table, file: PolygonFile) -> Geometries:
     return flat
 
 
-def _moved(polygons: Geometries, file: PolygonFile, crs: pyproj.CRS) -> Geometries:
+def _moved(polygons: Geometries, file: PolygonFile, plane: Plane) -> Geometries:
+    polygons = _projected(polygons, file, plane.crs)
+    turn = turn_of(plane.crs)
+    return polygons if turn is None else brought_to(polygons, turn, plane.middle)
+
+
+def _projected(polygons: Geometries, file: PolygonFile, crs: pyproj.CRS) -> Geometries:
     if file.crs.equals(crs, ignore_axis_order=True):
         return polygons
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,8 @@ from rasterio.vrt import WarpedVRT
 from rasterio.warp import transform_bounds
 
 from geoconvlora.errors import BandError, SceneError
-from geoconvlora.explore.page.grid import Bounds, usable
+from geoconvlora.explore.meridian import turn_of
+from geoconvlora.explore.page.grid import Bounds, Plane, usable
 from geoconvlora.explore.page.merging import Mask, read_merged
 from geoconvlora.scenes.class_names import CLASSES_TAG
 from geoconvlora.scenes.environment import raster_environment
@@ -50,7 +51,7 @@ class Excerpt:
     Attributes:
         values: ``(C, h, w)`` as stored, or means of these.
         valid: ``(h, w)``, where all of them are data.
-        bounds: Of the pixels, in the CRS that was asked for.
+        bounds: Of the pixels, in the plane that was asked for.
     """
 
     values: NDArray[Any]
@@ -85,35 +86,27 @@ class RasterFile:
         assert self.geobox.crs is not None
         return pyproj.CRS.from_wkt(self.geobox.crs.to_wkt())
 
-    def bounds(self, crs: pyproj.CRS) -> Bounds:
-        """Return its bounds in a CRS.
+    def bounds(self, plane: Plane) -> Bounds:
+        """Return its bounds on a page.
 
         Raises:
             SceneError: It has no place there.
         """
-        box = self.geobox.extent.boundingbox
-        own = box.left, box.bottom, box.right, box.top
-        if self.crs.equals(crs, ignore_axis_order=True):
-            return own
-        found = tuple(transform_bounds(self.crs.to_wkt(), crs.to_wkt(), *own, _EDGE_POINTS))
-        if not usable(found):
-            raise SceneError(f"{self.path} has no place in {crs.name}, the CRS of the page")
-        left, bottom, right, top = found
-        return left, bottom, right, top
+        return _moved(self._bounds_in(plane.crs), plane)
 
     def pixel_in(self, crs: pyproj.CRS) -> float:
         """Return about the side of a pixel, in units of y of a CRS."""
-        _, bottom, _, top = self.bounds(crs)
+        _, bottom, _, top = self._bounds_in(crs)
         return float((top - bottom) / self.geobox.shape[0])
 
-    def read(self, bands: Sequence[int], crs: pyproj.CRS, side: int, *, merge: bool) -> Excerpt:
+    def read(self, bands: Sequence[int], plane: Plane, side: int, *, merge: bool) -> Excerpt:
         """Read the whole raster in few pixels, from overviews where there are any.
 
         Where it is in the page's CRS and north is up, pixels are merged or left out, not moved.
 
         Args:
             bands: 1-based.
-            crs: In which the pixels are to lie.
+            plane: In which the pixels are to lie.
             side: Pixels of the longer side at most.
             merge: Whether pixels become the mean of several, or one of them.
 
@@ -122,15 +115,50 @@ class RasterFile:
         """
         try:
             with raster_environment():
-                if not self._lies_in(crs):
-                    return self._warped(bands, crs, side, merge=merge)
-                if merge:
-                    return self._merged(bands, side)
-                return _excerpt(self.dataset, bands, side, self.bounds(crs))
+                if not self._lies_in(plane.crs):
+                    seen = self._warped(bands, plane.crs, side, merge=merge)
+                elif merge:
+                    seen = self._merged(bands, side)
+                else:
+                    seen = _excerpt(self.dataset, bands, side, self._bounds_in(plane.crs))
         except RASTER_FAULTS as fault:
             raise SceneError(
                 f"{self.path} cannot be read: it is truncated or damaged ({reason(fault)})"
             ) from fault
+        return replace(seen, bounds=_moved(seen.bounds, plane))
+
+    def _bounds_in(self, crs: pyproj.CRS) -> Bounds:
+        """Where GDAL finds it; past the 180th meridian, on either side of the Earth."""
+        box = self.geobox.extent.boundingbox
+        own = box.left, box.bottom, box.right, box.top
+        if self.crs.equals(crs, ignore_axis_order=True):
+            return own
+        try:
+            with raster_environment():
+                found = transform_bounds(self.crs.to_wkt(), crs.to_wkt(), *own, _EDGE_POINTS)
+        except RASTER_FAULTS as fault:
+            raise SceneError(
+                f"{self.path} has no place in {crs.name}, the CRS of the page: no transformation "
+                f"leads there from its own ({self.crs.name}), as none does from one planet to "
+                "another. Show it on its own, or assign the CRS that it was made in"
+            ) from fault
+        if not usable(found):
+            raise SceneError(f"{self.path} has no place in {crs.name}, the CRS of the page")
+        left, bottom, right, top = found
+        turn = turn_of(crs)
+        if turn is not None and right < left:
+            right += turn
+        return left, bottom, right, top
+
+    def unscaled(self, bands: Sequence[int], stored: NDArray[Any]) -> NDArray[np.float32]:
+        """Return stored values ``(C, ...)`` of bands with the file's scales and offsets applied."""
+        chosen = np.array(bands) - 1
+        scales, offsets = (
+            np.array(each, np.float32)[chosen].reshape(-1, *[1] * (stored.ndim - 1))
+            for each in (self.dataset.scales, self.dataset.offsets)
+        )
+        values: NDArray[np.float32] = stored.astype(np.float32) * scales + offsets
+        return values
 
     def _merged(self, bands: Sequence[int], side: int) -> Excerpt:
         factor = -(-max(self.geobox.shape) // side)
@@ -141,7 +169,7 @@ class RasterFile:
         return Excerpt(values, valid, (affine.c, bottom, right, affine.f))
 
     def _warped(self, bands: Sequence[int], crs: pyproj.CRS, side: int, *, merge: bool) -> Excerpt:
-        left, bottom, right, top = self.bounds(crs)
+        left, bottom, right, top = self._bounds_in(crs)
         density = math.hypot(*self.geobox.shape) / math.hypot(right - left, top - bottom)
         height, width = _fitted((top - bottom) * density, (right - left) * density, side)
         across, down = (right - left) / width, (top - bottom) / height
@@ -204,17 +232,24 @@ def _kind(opened: RasterFile) -> Kind:
         return Kind.probabilities if _adds_up(opened, bands) else Kind.scene
     if len(bands) > 1:
         return Kind.scene
-    seen = opened.read(bands, opened.crs, _LOOK_PX, merge=False)
+    seen = opened.read(bands, Plane(opened.crs), _LOOK_PX, merge=False)
     found = np.unique(seen.values[0][seen.valid])
     return Kind.classes if 0 < len(found) <= _MOST_CLASSES and found[0] >= 0 else Kind.scene
 
 
 def _adds_up(opened: RasterFile, bands: Sequence[int]) -> bool:
-    seen = opened.read(bands, opened.crs, _LOOK_PX, merge=False)
-    fractions = seen.values[:, seen.valid].astype(np.float32) * np.float32(opened.dataset.scales[0])
+    seen = opened.read(bands, Plane(opened.crs), _LOOK_PX, merge=False)
+    fractions = opened.unscaled(bands, seen.values[:, seen.valid])
     if not fractions.size or fractions.min() < 0 or fractions.max() > 1:
         return False
     return len(bands) == 1 or bool(np.abs(fractions.sum(axis=0) - 1).max() < _SUM_ERROR)
+
+
+def _moved(bounds: Bounds, plane: Plane) -> Bounds:
+    """Bounds on the side of the Earth that the page is of."""
+    left, bottom, right, top = bounds
+    shift = plane.shift(bounds)
+    return left + shift, bottom, right + shift, top
 
 
 def _excerpt(dataset: DatasetReader, bands: Sequence[int], side: int, bounds: Bounds) -> Excerpt:

@@ -4,8 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
+from affine import Affine
 from view_inputs import HOSTILE, write_raster
 
 from geoconvlora.errors import ConfigError, OutputError
@@ -92,3 +95,33 @@ def test_an_error_leaves_nothing_behind(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(Exception, match="does not exist"):
         view([folder / "scene.tif", folder / "gone.gpkg"], tmp_path / "a.html")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def across(tmp_path: Path) -> Path:
+    """A scene of 179.5 to 180.5 degrees, a field in UTM, and one cut in two at 180 degrees."""
+    scene = np.random.default_rng(0).integers(0, 255, (3, 100, 100), np.uint8)
+    place = {"crs": "EPSG:4326", "transform": Affine(0.01, 0, 179.5, 0, -0.01, -16)}
+    write_raster(tmp_path / "scene.tif", scene, **place)
+    fields = shapely.box(800_000, 8_170_000, 840_000, 8_190_000)
+    gpd.GeoDataFrame(geometry=[fields], crs=32760).to_file(tmp_path / "utm.gpkg")
+    halves = shapely.MultiPolygon(
+        [shapely.box(179.75, -16.5, 180, -16.25), shapely.box(-180, -16.5, -179.75, -16.25)]
+    )
+    gpd.GeoDataFrame(geometry=[halves], crs=4326).to_file(tmp_path / "cut.geojson")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("names", "left", "right"),
+    [
+        (["scene.tif", "utm.gpkg", "cut.geojson"], 179.5, 180.5),
+        (["cut.geojson", "utm.gpkg"], 179.75, 180.25),
+    ],
+)
+def test_polygons_across_the_180th_meridian_are_in_one_place(
+    across: Path, names: list[str], left: float, right: float
+) -> None:
+    view([across / name for name in names], across / "a.html")
+    bounds = content(across / "a.html")["bounds"]
+    assert bounds[::2] == pytest.approx([left, right], abs=0.001)

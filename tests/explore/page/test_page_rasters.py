@@ -15,9 +15,11 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 from view_inputs import write_raster
 
+from geoconvlora import explore
 from geoconvlora.errors import BandError, SceneError
 from geoconvlora.explore.page import merging
 from geoconvlora.explore.page.class_areas import read_legend
+from geoconvlora.explore.page.grid import Plane
 from geoconvlora.explore.page.pictures import (
     Picture,
     draw_classes,
@@ -27,7 +29,7 @@ from geoconvlora.explore.page.pictures import (
 )
 from geoconvlora.explore.page.raster_file import Kind, RasterFile, open_raster
 
-UTM = pyproj.CRS(32631)
+UTM = Plane(pyproj.CRS(32631))
 
 
 @pytest.fixture
@@ -246,3 +248,92 @@ def test_a_truncated_file_is_refused(tmp_path: Path, stack: ExitStack) -> None:
     path.write_bytes(path.read_bytes()[:200_000])
     with pytest.raises(SceneError, match="truncated or damaged"):
         draw_scene(opened(path, stack), (1, 2, 3), UTM, 99)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32])
+def test_areas_in_the_legend_are_those_of_each_latitude(
+    tmp_path: Path, stack: ExitStack, dtype: type
+) -> None:
+    ids = np.zeros((1, 80, 90), dtype)
+    ids[:, :10], ids[:, -10:], ids[:, 40:42, 5:9] = 1, 2, 3
+    degrees = {"crs": "EPSG:4326", "transform": Affine(0.1, 0, 6, 0, -0.1, 55)}
+    path = write_raster(tmp_path / "a.tif", ids, nodata=3, **degrees)
+    areas = {entry.name: entry.area_m2 for entry in read_legend(opened(path, stack)).entries}
+    told = explore.class_statistics(path).area_m2
+    assert list(areas.values()) == pytest.approx(told.tolist())
+    assert areas["class 2"] > 1.1 * areas["class 1"]
+
+
+@pytest.mark.parametrize("tags", [{}, {"GEOCONVLORA_CLASSES": "[]"}], ids=["plain", "tagged"])
+def test_probabilities_may_be_stored_with_a_scale_and_an_offset(
+    tmp_path: Path, stack: ExitStack, tags: dict[str, str]
+) -> None:
+    field = RNG.random((8, 8))
+    fractions = np.stack([1 - field, field])
+    plain = write_raster(tmp_path / "a.tif", fractions.astype(np.float32), tags=tags)
+    stored = np.rint((fractions - 0.5) / 1e-4).astype(np.int16)
+    path = write_raster(tmp_path / "b.tif", stored, tags=tags)
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = (1e-4, 1e-4), (0.5, 0.5)
+    raster = opened(path, stack)
+    assert raster.kind is Kind.probabilities
+    drawn = draw_probabilities(raster, UTM, 64)
+    expected = draw_probabilities(opened(plain, stack), UTM, 64)
+    for picture, like in zip(drawn, expected, strict=True):
+        # A step of the ramp at most, where rounding is on the other side of it.
+        off = pixels(picture).astype(int) - pixels(like)
+        assert np.abs(off).max() < 8
+
+
+ACROSS = {"crs": "EPSG:4326", "transform": Affine(0.01, 0, 179.5, 0, -0.01, -16)}
+UTM_60_SOUTH = {"crs": "EPSG:32760", "transform": Affine(1000, 0, 800_000, 0, -1000, 8_200_000)}
+
+
+@pytest.mark.parametrize("middle", [None, 180.0, -179.0])
+def test_a_raster_across_the_180th_meridian_is_drawn_whole(
+    tmp_path: Path, stack: ExitStack, middle: float | None
+) -> None:
+    values = np.zeros((1, 60, 100), np.uint8)
+    values[:, :, 50:] = 7
+    raster = opened(write_raster(tmp_path / "a.tif", values, **UTM_60_SOUTH), stack)
+    page = Plane(pyproj.CRS(4326), middle)
+    picture = draw_classes(raster, read_legend(raster), page, 256)
+    shift = -360 if middle == -179.0 else 0
+    left, bottom, right, top = raster.bounds(page)
+    assert picture.bounds == (left, bottom, right, top)
+    assert (left, right) == pytest.approx((179.80 + shift, 180.76 + shift), abs=0.02)
+    height, width = picture.shape
+    assert 55 <= height <= 100 <= width <= 120
+    # The border between the classes is where it is on the ground.
+    to_degrees = pyproj.Transformer.from_crs(32760, 4326, always_xy=True)
+    longitude = to_degrees.transform(850_000, 8_170_000)[0] % 360 + shift
+    seen = pixels(picture)[:, height // 2]
+    changes = np.flatnonzero(np.diff(seen[:3].astype(int), axis=1).any(axis=0) & (seen[3, 1:] > 0))
+    border = left + (changes[len(changes) // 2] + 1) / width * (right - left)
+    assert border == pytest.approx(longitude, abs=0.03)
+
+
+@pytest.mark.parametrize("turn", [-360, 360])
+def test_degrees_of_the_other_side_come_to_that_of_the_page(
+    tmp_path: Path, stack: ExitStack, turn: int
+) -> None:
+    values = RNG.integers(0, 9, (3, 100, 100), np.uint8)
+    beside = {**ACROSS, "transform": Affine.translation(turn, 0) @ ACROSS["transform"]}
+    page = Plane(pyproj.CRS(4326), 180.0)
+    seen = [
+        draw_scene(opened(write_raster(tmp_path / name, values, **place), stack), (1,), page, 99)
+        for name, place in (("a.tif", ACROSS), ("b.tif", beside))
+    ]
+    assert seen[0].bounds == pytest.approx(seen[1].bounds)
+    np.testing.assert_array_equal(pixels(seen[0]), pixels(seen[1]))
+
+
+MARS = "+proj=longlat +R=3396190 +no_defs +type=crs"
+
+
+def test_maps_of_two_planets_are_not_shown_on_one_page(tmp_path: Path, stack: ExitStack) -> None:
+    values = RNG.integers(0, 9999, (3, 8, 8), np.uint16)
+    place = {"crs": MARS, "transform": Affine(0.01, 0, 10, 0, -0.01, 5)}
+    mars = opened(write_raster(tmp_path / "mars.tif", values, **place), stack)
+    with pytest.raises(SceneError, match=r"mars.tif has no place in .* 31N.*Show it on its own"):
+        mars.bounds(UTM)
