@@ -21,6 +21,7 @@ CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 GOING_ON = {
     "landcover": ("landcover-places.safetensors", "landcover"),
     "fields_two_sizes": ("fields.safetensors", "fields"),
+    "fields_lakes": ("fields-mean.safetensors", "fields"),
 }
 """Configurations that go on from what another one writes, and the bundled model of its kind."""
 SCRIPTS = {
