@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from geoconvlora.errors import ConfigError
+
 if TYPE_CHECKING:
     from geoconvlora.vector import PolygonOptions
 
@@ -55,7 +57,7 @@ MinAreaTo = Annotated[
     typer.Option(
         "--min-area-to",
         help="Where polygons below --min-area go: nothing, or the neighbour with the longest "
-        "common border.",
+        "common border; those that touch such small ones only are dropped.",
     ),
 ]
 FillHoles = Annotated[
@@ -116,7 +118,13 @@ def polygon_options(
     """What the options of polygons say together; the library takes ids of classes as text."""
     from geoconvlora.vector import PolygonOptions
 
-    names = None if classes is None else (name.strip() for name in classes.split(","))
+    names = None
+    if classes is not None:
+        names = tuple(name.strip() for name in classes.split(",") if name.strip())
+        if not names:
+            raise ConfigError(
+                "--classes names none: give names or ids, or leave it out"
+            )
     return PolygonOptions(
         simplify_px=simplify,
         smooth_px=smooth,
@@ -124,7 +132,7 @@ def polygon_options(
         min_area_to=min_area_to,  # type: ignore[arg-type]
         fill_holes_m2=fill_holes,
         close_gaps_px=close_gaps,
-        classes=None if names is None else tuple(name for name in names if name),
+        classes=names,
         neighbours=neighbours,
         connectivity=connectivity,  # type: ignore[arg-type]
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from geoconvlora.weights.card import Frozen, Scaling
+from geoconvlora.weights.card import Finite, Scaling
 
 IGNORE = 255
 """Mask value of pixels outside the loss and the metrics: invalid, or not labelled."""
@@ -15,7 +15,7 @@ IGNORE = 255
 Overlaps = Literal["smaller", "larger", "later", "earlier", "priority"]
 
 
-class TilesConfig(Frozen):
+class TilesConfig(Finite):
     """Folders of image tiles and label tiles; a pair has one stem, labels hold class ids.
 
     Tiles larger than ``tile_size`` are cropped, smaller ones are padded with invalid pixels.
@@ -53,7 +53,7 @@ class TilesConfig(Frozen):
         return self
 
 
-class SceneLabels(Frozen):
+class SceneLabels(Finite):
     """One place: its scene, or several time steps of it, and what labels it."""
 
     image: Path | Annotated[tuple[Path, ...], Field(min_length=1)]
@@ -88,7 +88,7 @@ class SceneLabels(Frozen):
         return " + ".join(map(str, self.images))
 
 
-class ScenesConfig(Frozen):
+class ScenesConfig(Finite):
     """Scenes with their labels; windows are drawn from each part of the split."""
 
     kind: Literal["scenes"]
@@ -126,7 +126,7 @@ class ScenesConfig(Frozen):
         return self
 
 
-class SyntheticConfig(Frozen):
+class SyntheticConfig(Finite):
     """Landscapes that :mod:`geoconvlora.synthetic` draws; no sample is ever repeated."""
 
     kind: Literal["synthetic"]
@@ -151,14 +151,14 @@ class SyntheticConfig(Frozen):
     """Share of the samples with fields whose fields have a tenth to half a hectare."""
 
 
-class WeightedSource(Frozen):
+class WeightedSource(Finite):
     """One source of a mix, drawn in proportion to its weight."""
 
     weight: float = Field(default=1.0, gt=0)
     source: Annotated[TilesConfig | ScenesConfig | SyntheticConfig, Field(discriminator="kind")]
 
 
-class MixConfig(Frozen):
+class MixConfig(Finite):
     """Several sources in one run; validation takes the validation samples of all."""
 
     kind: Literal["mix"]
@@ -171,7 +171,7 @@ DataConfig = Annotated[
 ]
 
 
-class SplitConfig(Frozen):
+class SplitConfig(Finite):
     """Which part of the labelled ground trains, validates and is kept for testing."""
 
     kind: Literal["blocks", "scenes", "polygons", "random"] = "blocks"

@@ -87,6 +87,7 @@ def test_dry_run_tells_the_grid_and_writes_nothing(maps, tmp_path) -> None:
         (["maps", "--bounds", "1,2"], "--bounds 1,2: give four numbers"),
         (["maps", "--dst-crs", "Mars"], "'Mars' is no coordinate system"),
         (["maps", "--classes", "sea"], "no class 'sea'"),
+        (["maps", "--classes", " , "], "--classes names none"),
         (["maps", "maps/a.tif"], "a.tif is given twice"),
     ],
 )
