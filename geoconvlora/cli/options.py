@@ -122,9 +122,7 @@ def polygon_options(
     if classes is not None:
         names = tuple(name.strip() for name in classes.split(",") if name.strip())
         if not names:
-            raise ConfigError(
-                "--classes names none: give names or ids, or leave it out"
-            )
+            raise ConfigError("--classes names none: give names or ids, or leave it out")
     return PolygonOptions(
         simplify_px=simplify,
         smooth_px=smooth,

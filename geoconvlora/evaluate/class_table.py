@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
@@ -24,7 +25,7 @@ def class_ids(
 
     Raises:
         LabelError: A value is no class of the prediction.
-        ConfigError: A key is none of the values.
+        ConfigError: No key is one of the values.
 
     Example:
         >>> class_ids(["crop", "2"], {1: "crop", 2: "water"}, {}, "labels").tolist()
@@ -49,20 +50,31 @@ def class_ids(
 
 
 def check_keys(mapping: Mapping[str, str], classes: Iterable[str]) -> None:
-    """Refuse to rename what is not there: the key is mistyped.
+    """Tell keys that rename nothing: they may be mistyped, or of a class that is not here.
 
     Args:
         mapping: From class to class.
-        classes: Those that there are.
+        classes: Those that occur.
 
     Raises:
-        ConfigError: A key is none of them.
+        ConfigError: None of the keys occurs.
+
+    Warns:
+        UserWarning: Some do not.
     """
     known = set(classes)
-    for key in mapping:
-        if key not in known:
-            listed = ", ".join(sorted(known)[:10]) + (", ..." if len(known) > 10 else "")
-            raise ConfigError(f"{key!r} is no class: give one of {listed}")
+    absent = [key for key in mapping if key not in known]
+    if not absent or not known:
+        return
+    listed = ", ".join(sorted(known)[:10]) + (", ..." if len(known) > 10 else "")
+    if len(absent) == len(mapping):
+        raise ConfigError(f"{absent[0]!r} is no class: give one of {listed}")
+    names = ", ".join(map(repr, absent))
+    warnings.warn(
+        f"no polygon is of class {names}, to be called otherwise: there are {listed}",
+        UserWarning,
+        stacklevel=3,
+    )
 
 
 def lookup(

@@ -179,7 +179,7 @@ def _layers(
 
 
 def _renamed(layers: Sequence[PolygonLayer], mapping: Mapping[str, str]) -> list[PolygonLayer]:
-    """Layers with classes called otherwise; each that is to be must be in one of them."""
+    """Layers with classes called otherwise; one at least that is to be must be in one of them."""
     if not mapping:
         return list(layers)
     columns: list[list[str]] = []

@@ -33,19 +33,20 @@ def around(polygons: Geometries, turn: float, reach: tuple[float, float]) -> lis
     """Polygons where they are, a turn further west, and a turn further east.
 
     Args:
-        polygons: In degrees, or what else a turn is in; some may be torn by the 180th meridian.
+        polygons: In degrees, or what else a turn is in.
         turn: Full.
         reach: Longitudes: what lies beyond is not copied.
 
     Returns:
         Three arrays like ``polygons``; None where a polygon has nothing there.
     """
-    polygons = whole(polygons, turn)
     parts, polygon = _parts(polygons)
     left, right = shapely.bounds(parts)[:, ::2].T
     found = [polygons]
     for shift in (-turn, turn):
         there = (left + shift < reach[1]) & (right + shift > reach[0])
+        # One that goes around the Earth would meet itself.
+        there &= right - left < turn
         copies: Geometries = np.full(len(polygons), None, object)
         _put(copies, _shifted(parts[there], np.full(int(there.sum()), shift)), polygon[there])
         found.append(copies)
@@ -56,11 +57,10 @@ def brought_to(polygons: Geometries, turn: float, middle: float | None) -> Geome
     """Polygons each part of which is whole turns from where it was, and nearest to a middle.
 
     Args:
-        polygons: In degrees, or what else a turn is in; some may be torn by the 180th meridian.
+        polygons: In degrees, or what else a turn is in.
         turn: Full.
         middle: Longitude; None: they stay, unless all together are narrower from 0 to a turn.
     """
-    polygons = whole(polygons, turn)
     parts, polygon = _parts(polygons)
     if not len(parts):
         return polygons
@@ -69,23 +69,6 @@ def brought_to(polygons: Geometries, turn: float, middle: float | None) -> Geome
     if middle is None and np.ptp([left + shifts, right + shifts]) >= np.ptp([left, right]):
         return polygons
     return _replaced(polygons, _shifted(parts, shifts), polygon, shifts != 0)
-
-
-def whole(polygons: Geometries, turn: float) -> Geometries:
-    """Polygons across the 180th meridian, which degrees tear apart, made whole beyond it."""
-    parts, polygon = _parts(polygons)
-    left, right = shapely.bounds(parts)[:, ::2].T
-    torn = right - left > turn / 2
-    if not torn.any():
-        return polygons
-    beyond = shapely.transform(
-        parts[torn], lambda xy: np.stack([xy[:, 0] + turn * (xy[:, 0] < 0), xy[:, 1]], axis=1)
-    )
-    left, right = shapely.bounds(beyond)[:, ::2].T
-    # One that goes around the Earth would become a line, or no narrower.
-    torn[torn] = mended = (right - left < turn / 2) & (shapely.area(beyond) > 0)
-    parts[torn] = beyond[mended]
-    return _replaced(polygons, parts, polygon, torn)
 
 
 def _parts(polygons: Geometries) -> tuple[Geometries, NDArray[np.intp]]:

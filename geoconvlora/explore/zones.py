@@ -21,6 +21,7 @@ from geoconvlora.explore.meridian import around, turn_of
 from geoconvlora.explore.opening import open_classes, open_scene
 from geoconvlora.explore.pixel_areas import PixelAreas
 from geoconvlora.explore.rows import Map, geobox_of, opened, strips
+from geoconvlora.scenes.area_clipping import gone_on
 
 Statistic = Literal["mean", "std", "min", "max"]
 
@@ -155,7 +156,9 @@ def _groups(polygons: gpd.GeoDataFrame, geobox: GeoBox) -> list[Group]:
         raise LabelError("the polygons have no CRS: set it, e.g. polygons.set_crs('EPSG:32631')")
     assert geobox.crs is not None
     crs = pyproj.CRS(geobox.crs.to_wkt())
+    drawn = np.asarray(polygons.geometry.array, object)
     placed = np.asarray(polygons.geometry.to_crs(crs).array, object)
+    placed = gone_on(placed, drawn, pyproj.CRS(polygons.crs), crs)
     number = np.arange(len(placed))
     if (turn := turn_of(crs)) is not None:
         # The grid may go past the 180th meridian, and so may polygons, or be cut there.

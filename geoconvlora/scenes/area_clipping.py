@@ -120,13 +120,13 @@ def beside(polygon: BaseGeometry, place: GeoBox) -> BaseGeometry:
     turn, box = full_turn(crs), place.boundingbox
     first = np.floor((box.left - east) / turn) + 1
     last = np.ceil((box.right - west) / turn) - 1
-    nearest = np.round((box.left + box.right - west - east) / 2 / turn)
+    # What is away on every side stays where it is.
     away = first > last
-    first, last = np.where(away, nearest, first), np.where(away, nearest, last)
+    first, last = np.where(away, 0, first), np.where(away, 0, last)
     if not (first.any() or last.any()):
         return polygon
     turned = [
-        translate(part, k * turn)
+        translate(part, k * turn) if k else part
         for part, low, high in zip(parts, first, last, strict=True)
         for k in np.arange(low, high + 1)
     ]

@@ -282,10 +282,6 @@ class TrainConfig(Frozen):
         nameless = [c.id for c in self.classes if not c.name.strip()]
         if nameless:
             raise ValueError(f"class {nameless[0]} has no name")
-        names = [band.name for band in self.bands]
-        twice = [name for name in names if names.count(name) > 1]
-        if twice:
-            raise ValueError(f"two bands are called {twice[0]!r}")
         if (self.task == "instances") != (self.instances is not None):
             raise ValueError("task 'instances' and the instances rule go together")
         if self.instances is not None:

@@ -150,6 +150,12 @@ def test_labels_in_pixels_for_polygons_are_refused(folder: Path) -> None:
         geoconvlora.evaluate("found.geojson", "broken.gpkg")
 
 
+def test_a_class_to_rename_may_be_missing_beside_one_that_is_there(folder: Path) -> None:
+    mapping = {"a": "b", "c": "b"}
+    with pytest.warns(UserWarning, match="no polygon is of class 'c', to be called otherwise"):
+        geoconvlora.evaluate("found.geojson", "labels.gpkg", merge=mapping)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

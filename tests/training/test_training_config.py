@@ -100,7 +100,6 @@ def test_differing_keys_are_dotted() -> None:
         ),
         ({"resolution": {"gsd_m": inf}}, ["resolution.gsd_m", "finite"]),
         ({"scaling": {"kind": "percentile", "low": 98, "high": 2}}, ["scaling", "low 98"]),
-        ({"bands": [{"name": "red"}] * 3}, ["two bands are called 'red'"]),
         ({"classes": [class_of(0, name=" "), class_of(1), class_of(2)]}, ["class 0 has no name"]),
         ({"classes": [class_of(0)]}, ["classes", "at least 2 items"]),
         ({"loss": {"name": "structure-intended"}}, ["structure-intended", "2 classes, not 3"]),

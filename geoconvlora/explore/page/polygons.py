@@ -18,6 +18,7 @@ from geoconvlora.explore.meridian import brought_to, turn_of
 from geoconvlora.explore.page.grid import Bounds, Plane
 from geoconvlora.explore.page.packing import Geometries
 from geoconvlora.explore.page.polygon_file import GEOMETRY, PolygonFile
+from geoconvlora.scenes.area_clipping import gone_on
 from geoconvlora.vector.measure import Ruler
 
 AREA = "area_m2"
@@ -264,7 +265,7 @@ def _projected(polygons: Geometries, file: PolygonFile, crs: pyproj.CRS) -> Geom
     moved: Geometries = shapely.transform(
         polygons, lambda xy: np.stack(transformer.transform(xy[:, 0], xy[:, 1]), axis=1)
     )
-    return moved
+    return gone_on(moved, polygons, file.crs, crs)
 
 
 def _sound(geometries: Geometries) -> NDArray[np.bool_]:
