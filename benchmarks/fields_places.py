@@ -2,6 +2,7 @@
 
     python benchmarks/fields_places.py                         # the bundled model
     python benchmarks/fields_places.py --model my.safetensors
+    python benchmarks/fields_places.py --only luxembourg --bands 4,3,2    # in false colour
 
 `field_places/*.json` hold the outlines, in pixels (column, row) of scenes under
 `../shared/data/train`: all fields of which more than half lies in a window, and "unclear" ground,
@@ -25,6 +26,7 @@ import shapely
 from fields_belgium import DATA, predicted_polygons
 from numpy.typing import NDArray
 
+from geoconvlora.cli.options import band_numbers
 from geoconvlora.evaluate import ObjectScores, object_scores
 
 DRAWN = Path(__file__).with_name("field_places")
@@ -103,6 +105,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, default=DATA, help="folder with train/")
     parser.add_argument("--model", default="fields")
+    parser.add_argument("--only", default="", help="places whose names begin so")
+    parser.add_argument("--bands", type=band_numbers, help="instead of those that were drawn from")
     options = parser.parse_args()
     print("| place | fields | object F1 | precision | recall | extent IoU |")
     print("|---|---|---|---|---|---|")
@@ -110,7 +114,9 @@ def main() -> None:
     mapped = cache(lambda scene, bands: predicted_polygons(scene, options.model, bands=bands))
     rows: list[NDArray[np.float64]] = []
     for place in places(options.data):
-        s = place.scores(mapped(place.scene, place.bands))
+        if not place.name.startswith(options.only):
+            continue
+        s = place.scores(mapped(place.scene, options.bands or place.bands))
         rows.append(np.array([s.f1, s.precision, s.recall, s.extent_iou]))
         cells = " | ".join(f"{value:.3f}" for value in rows[-1])
         print(f"| {place.name} | {s.tp + s.fn} | {cells} |", flush=True)
