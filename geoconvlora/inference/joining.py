@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from geoconvlora.errors import ConfigError
+from geoconvlora.inference.around_the_earth import turns_of
 from geoconvlora.inference.map_source import MapSource
 from geoconvlora.inference.merging import RULES, Merged, MergeName
 from geoconvlora.inference.provenance import Provenance, distinct_names
 from geoconvlora.inference.rows import MapRows
 from geoconvlora.inference.target import Target
-from geoconvlora.inference.warping import ResamplingName, WarpedMap, turns_of
+from geoconvlora.inference.warping import ResamplingName, WarpedMap
 from geoconvlora.scenes import Window
 from geoconvlora.scenes.area import Area
 

@@ -19,7 +19,7 @@ from geoconvlora.inference.map_source import MapSource, open_map, with_same_clas
 from geoconvlora.inference.merging import MergeName
 from geoconvlora.inference.outputs import plan_outputs, spare_sources
 from geoconvlora.inference.polygons import PolygonLayers
-from geoconvlora.inference.target import Bounds, choose_target
+from geoconvlora.inference.target_choice import Bounds, choose_target
 from geoconvlora.inference.warping import ResamplingName
 from geoconvlora.scenes import PredictionGrid
 from geoconvlora.scenes.class_names import CLASSES_TAG

@@ -23,8 +23,8 @@ from geoconvlora.inference.result import PredictionResult
 from geoconvlora.inference.scene_mapper import SceneMapper
 from geoconvlora.inference.settings import model_sha256, short_digest
 from geoconvlora.inference.spool import Spool
-from geoconvlora.inference.target import choose_target
 from geoconvlora.inference.target_area import AskedArea, cut, part_needed
+from geoconvlora.inference.target_choice import choose_target
 from geoconvlora.inference.task import MapTask, precision_of
 from geoconvlora.inference.warping import ResamplingName
 from geoconvlora.scenes import PredictionGrid, Window

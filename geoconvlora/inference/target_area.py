@@ -11,10 +11,11 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 
 from geoconvlora.errors import ConfigError
+from geoconvlora.inference.around_the_earth import sides_of
 from geoconvlora.inference.fading import halo_of
 from geoconvlora.inference.provenance import CELL_PX
 from geoconvlora.inference.target import Target, pixels_of, turn_px
-from geoconvlora.inference.warping import sides_of, size_ratio
+from geoconvlora.inference.warping import size_ratio
 from geoconvlora.scenes import Window
 from geoconvlora.scenes.area import Area, read_polygon
 from geoconvlora.scenes.grid import nearest_integer

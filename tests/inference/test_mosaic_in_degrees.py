@@ -13,8 +13,9 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
 from geoconvlora.inference import mosaic
-from geoconvlora.inference.target import Target, choose_target
+from geoconvlora.inference.target import Target
 from geoconvlora.inference.target_area import part_needed
+from geoconvlora.inference.target_choice import choose_target
 
 STEP = 0.001
 

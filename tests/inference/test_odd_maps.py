@@ -12,7 +12,8 @@ from geoconvlora.errors import ConfigError, SceneError
 from geoconvlora.inference import mosaic
 from geoconvlora.inference.joining import JoinedMaps
 from geoconvlora.inference.map_source import MapSource
-from geoconvlora.inference.target import Target, choose_target
+from geoconvlora.inference.target import Target
+from geoconvlora.inference.target_choice import choose_target
 from geoconvlora.scenes import Scene, Window, open_scene
 from geoconvlora.scenes.inputs import raster_names
 from geoconvlora.scenes.origin import Origin
