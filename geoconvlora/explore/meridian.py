@@ -68,7 +68,11 @@ def brought_to(polygons: Geometries, turn: float, middle: float | None) -> Geome
     shifts = turns_to((left + right) / 2, turn / 2 if middle is None else middle, turn)
     if middle is None and np.ptp([left + shifts, right + shifts]) >= np.ptp([left, right]):
         return polygons
-    return _replaced(polygons, _shifted(parts, shifts), polygon, shifts != 0)
+    # Of a polygon of which a part moves, all parts are put together again.
+    chosen = np.isin(polygon, polygon[shifts != 0])
+    result = polygons.copy()
+    _put(result, _shifted(parts[chosen], shifts[chosen]), polygon[chosen])
+    return result
 
 
 def _parts(polygons: Geometries) -> tuple[Geometries, NDArray[np.intp]]:
@@ -85,16 +89,6 @@ def _shifted(parts: Geometries, shifts: Floats) -> Geometries:
     xy = shapely.get_coordinates(parts)
     moved: Geometries = shapely.set_coordinates(parts.copy(), xy + shift[:, None] * (1, 0))
     return moved
-
-
-def _replaced(
-    polygons: Geometries, parts: Geometries, polygon: NDArray[np.intp], changed: NDArray[np.bool_]
-) -> Geometries:
-    """Polygons, those of which a part changed made of their parts."""
-    chosen = np.isin(polygon, polygon[changed])
-    result = polygons.copy()
-    _put(result, parts[chosen], polygon[chosen])
-    return result
 
 
 def _put(polygons: Geometries, parts: Geometries, polygon: NDArray[np.intp]) -> None:

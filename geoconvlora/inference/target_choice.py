@@ -62,15 +62,15 @@ def choose_target(
     if res is not None and not (math.isfinite(res) and res > 0):
         raise ConfigError(f"resolution {res} is no pixel size: give a positive number")
     crs = first.crs if dst_crs is None else _crs_of(dst_crs)
-    same_crs = crs == first.crs
-    if same_crs and res is None:
+    own = crs == first.crs and res is None
+    if own:
         affine = _anchored(first.affine)
     else:
         side = res if res is not None else _like_on_the_ground(first, crs, bounds)
         affine = Affine(side, 0, 0, 0, -side, 0)
     if bounds is None:
         corners = np.array([_extent(geobox, affine, crs) for geobox in geoboxes])
-        corners = _side_by_side(corners, affine, crs, own=same_crs and res is None)
+        corners = _side_by_side(corners, affine, crs, own=own)
         _refuse_coarse(corners, res, crs)
     else:
         corners = np.array([_bounded(bounds, affine)])
